@@ -1,0 +1,133 @@
+"""See what is inside an image generator: record, swap, ablate and patch its feature maps.
+
+    import ganprobe as gp
+
+    digits = gp.load("digits")
+    probe = gp.Probe(digits)
+    run = probe.run(digits.sample(16, seed=0), [gp.Ablate("conv2#0-19")], record=["conv3"])
+    run.images, run["conv3"]
+
+Names are resolved when they are first used: importing ganprobe imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Ablate",
+    "ActivationStore",
+    "Analysis",
+    "Array",
+    "Context",
+    "Field",
+    "Figure",
+    "ForwardError",
+    "GanprobeError",
+    "Generator",
+    "GeneratorLoader",
+    "Indices",
+    "LatentSpace",
+    "Latents",
+    "Layer",
+    "LayerTable",
+    "Measure",
+    "NotATensorError",
+    "OutputExistsError",
+    "ParameterError",
+    "Params",
+    "PluginError",
+    "Probe",
+    "Provenance",
+    "Recording",
+    "Result",
+    "Run",
+    "Site",
+    "SiteError",
+    "SiteNotReachedError",
+    "SiteTensor",
+    "StoreError",
+    "Table",
+    "UnknownNameError",
+    "UsageError",
+    "__version__",
+    "hookimpl",
+    "load",
+]
+
+if TYPE_CHECKING:
+    from ganprobe.analysis import Analysis, Context
+    from ganprobe.catalogue import load
+    from ganprobe.engine import Recording
+    from ganprobe.errors import (
+        ForwardError,
+        GanprobeError,
+        NotATensorError,
+        OutputExistsError,
+        ParameterError,
+        PluginError,
+        SiteError,
+        SiteNotReachedError,
+        StoreError,
+        UnknownNameError,
+        UsageError,
+    )
+    from ganprobe.generators import Generator
+    from ganprobe.hookspecs import hookimpl
+    from ganprobe.interventions import Ablate
+    from ganprobe.latents import Latents, LatentSpace
+    from ganprobe.loaders import GeneratorLoader
+    from ganprobe.measures import Measure
+    from ganprobe.params import Field, Indices, Params
+    from ganprobe.probe import Probe, Run
+    from ganprobe.provenance import Provenance
+    from ganprobe.results import Array, Figure, Result, Table
+    from ganprobe.sites import Layer, LayerTable, Site, SiteTensor
+    from ganprobe.store import ActivationStore
+
+_HOMES = {
+    "analysis": ("Analysis", "Context"),
+    "catalogue": ("load",),
+    "engine": ("Recording",),
+    "errors": (
+        "ForwardError",
+        "GanprobeError",
+        "NotATensorError",
+        "OutputExistsError",
+        "ParameterError",
+        "PluginError",
+        "SiteError",
+        "SiteNotReachedError",
+        "StoreError",
+        "UnknownNameError",
+        "UsageError",
+    ),
+    "generators": ("Generator",),
+    "hookspecs": ("hookimpl",),
+    "interventions": ("Ablate",),
+    "latents": ("LatentSpace", "Latents"),
+    "loaders": ("GeneratorLoader",),
+    "measures": ("Measure",),
+    "params": ("Field", "Indices", "Params"),
+    "probe": ("Probe", "Run"),
+    "provenance": ("Provenance",),
+    "results": ("Array", "Figure", "Result", "Table"),
+    "sites": ("Layer", "LayerTable", "Site", "SiteTensor"),
+    "store": ("ActivationStore",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ganprobe' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"ganprobe.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

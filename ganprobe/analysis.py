@@ -1,0 +1,119 @@
+"""Analysis: a plugin's verb, and the context that it runs in."""
+
+from __future__ import annotations
+
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from ganprobe.errors import GanprobeError, PluginError
+from ganprobe.params import Params
+from ganprobe.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import torch
+
+    from ganprobe.generators import Generator
+    from ganprobe.measures import Measure
+    from ganprobe.probe import Probe
+    from ganprobe.results import Result
+
+__all__ = ["Analysis", "Context", "run_analysis"]
+
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an analysis may touch.
+
+    Args:
+        probe: of the generator that is analysed.
+        seed: of every random choice.
+        find_measure: looks a measure up by name.
+        progress: shows how far long work is: ``with context.progress(100, "walks") as bar``.
+    """
+
+    probe: Probe
+    seed: int
+    find_measure: Callable[[str], Measure]
+    progress: Progress = silent
+
+    @property
+    def generator(self) -> Generator:
+        """The generator that is analysed."""
+        return self.probe.generator
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.probe.device
+
+    def measure(self, name: str) -> Measure:
+        """The measure of this name.
+
+        Raises:
+            UnknownNameError: no plugin offers it; names the nearest.
+            PluginError: it does not take this generator's images.
+        """
+        measure = self.find_measure(name)
+        shape = self.probe.image_shape
+        if not measure.fits(shape):
+            raise PluginError(
+                f"measure {name!r} takes images {measure.image_shape}, but generator"
+                f" {self.generator.name!r} makes {shape}"
+            )
+        return measure
+
+
+class Analysis(ABC, Generic[P]):
+    """A question that can be asked of any generator. Subclass it and register the class.
+
+    Attributes:
+        name: the word after ``ganprobe run``.
+        summary: one sentence for listings.
+        Params: its parameters, declared once; they become flags, checks and provenance.
+        examples: command lines that its ``--help`` shows.
+
+    Example::
+
+        class Brightness(Analysis[Params]):
+            name = "brightness"
+            summary = "How bright the generator's images are."
+            Params = Params
+
+            def run(self, context: Context, params: Params) -> Result:
+                images = context.probe.images(context.generator.sample(64, seed=context.seed))
+                mean = float(context.generator.to_unit_range(images).mean())
+                return Result(findings=[f"The mean brightness is {mean:.3f} (n = 64)."])
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Params: ClassVar[type[Params]]
+    examples: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def run(self, context: Context, params: P) -> Result:
+        """Do the work; everything that it needs is in the context and the parameters."""
+
+
+def run_analysis(analysis: type[Analysis[P]], context: Context, params: P) -> Result:
+    """Run an analysis.
+
+    Raises:
+        GanprobeError: as the analysis raised it.
+        PluginError: the analysis raised anything else; says what, and on which line.
+    """
+    try:
+        return analysis().run(context, params)
+    except GanprobeError:
+        raise
+    except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        raise PluginError(
+            f"analysis {analysis.name!r} raised {type(error).__name__}: {error}"
+            f" ({line.filename}:{line.lineno})"
+        ) from error

@@ -1,0 +1,63 @@
+"""The command line: one module for each command, imported when it is needed.
+
+Nothing here imports torch before a command does work that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ganprobe.cli.app import ganprobe
+from ganprobe.errors import GanprobeError
+
+__all__ = ["main"]
+
+TRACEBACK_VARIABLE = "GANPROBE_TRACEBACK"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit status 0 done, 1 failed, 2 wrong usage."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        sys.exit(ganprobe.main(given, prog_name="ganprobe", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        click.echo(shown.format_message())
+        sys.exit(2)
+    except click.UsageError as error:
+        _fail(_usage_sentence(error), 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; nothing unfinished was kept", 130)
+    except GanprobeError as error:
+        _show_traceback_if_asked()
+        _fail(str(error), error.exit_status)
+    except BrokenPipeError:  # the reader of a pipe has seen enough, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _show_traceback_if_asked()
+        _fail(
+            f"{type(error).__name__}: {error} (a fault in ganprobe; {TRACEBACK_VARIABLE}=1 shows"
+            " where)",
+            1,
+        )
+
+
+def _usage_sentence(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx is not None else "ganprobe"
+    return f"{error.format_message().rstrip('.')} (see: {command} --help)"
+
+
+def _show_traceback_if_asked() -> None:
+    if os.environ.get(TRACEBACK_VARIABLE):
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+
+
+def _fail(sentence: str, status: int) -> None:
+    click.echo(f"ganprobe: {sentence}", err=True)
+    sys.exit(status)

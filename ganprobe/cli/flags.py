@@ -1,0 +1,94 @@
+"""Flags: the ones that several commands share, and those that a `Params` class declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from ganprobe.params import Params
+
+__all__ = ["device", "flags_of", "force", "output_file", "output_folder", "seed", "values_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+seed: Callable[[F], F] = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Sample i of a seed is always the same.",
+)
+device: Callable[[F], F] = click.option(
+    "--device", metavar="NAME", help="Where to run: cpu, cuda, cuda:1.  [default: cpu]"
+)
+force: Callable[[F], F] = click.option("--force", is_flag=True, help="Replace what is at --output.")
+output_file: Callable[[F], F] = click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The HDF5 file to write.",
+)
+output_folder: Callable[[F], F] = click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder to write: result.json, result.h5, figures.",
+)
+
+
+def flags_of(params: type[Params]) -> list[click.Option]:
+    """One click option for each parameter, with its range, default and help."""
+    return [_flag(name, field) for name, field in params.model_fields.items()]
+
+
+def values_of(params: type[Params], given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that were given on the command line, as strings; the rest keep defaults."""
+    return {name: given[name] for name in params.model_fields if given[name] not in (None, ())}
+
+
+def _flag(name: str, field: FieldInfo) -> click.Option:
+    flag = f"--{name.replace('_', '-')}"
+    if field.annotation is bool:
+        return click.Option(
+            [f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=_help(field)
+        )
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    is_many = get_origin(field.annotation) in (tuple, list) and not field.metadata
+    return click.Option(
+        [flag],
+        type=click.Choice([str(choice) for choice in choices]) if choices else str,
+        metavar=None if choices else _metavar(field.annotation),
+        multiple=is_many,
+        required=field.is_required(),
+        help=_help(field),
+    )
+
+
+def _metavar(annotation: object) -> str:
+    named = {int: "NUMBER", float: "NUMBER"}
+    inner = [part for part in (annotation, *get_args(annotation)) if part in named]
+    if get_origin(annotation) is tuple and inner:
+        return "3,7,10-20"
+    return named[inner[0]] if inner else "NAME"  # type: ignore[index]
+
+
+def _help(field: FieldInfo) -> str:
+    notes = [_limit(bound) for bound in field.metadata if _limit(bound)]
+    if not field.is_required() and field.default not in (None, (), ""):
+        notes.append(f"default: {field.default}")
+    text = field.description or ""
+    return f"{text}  [{'; '.join(notes)}]" if notes else text
+
+
+def _limit(bound: object) -> str:
+    for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+        value = getattr(bound, attribute, None)
+        if value is not None:
+            return f"{sign} {value}"
+    return ""

@@ -1,0 +1,107 @@
+"""``ganprobe layers``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganprobe.cli.console import print_json, print_table
+
+if TYPE_CHECKING:
+    from ganprobe.probe import Probe
+    from ganprobe.sites import Layer, SiteTensor
+
+__all__ = ["command"]
+
+
+@click.command(name="layers", short_help="List where a generator can be probed.")
+@click.argument("generator")
+@click.option("--inputs", is_flag=True, help="Also list what each layer is given.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(generator: str, inputs: bool, as_json: bool) -> None:
+    """List the sites of GENERATOR: where its activations can be recorded and edited.
+
+    One dry run of two samples finds them. Write a site as it stands in the first column, with
+    units where you mean only some: conv2#3,7,10-20. Its input is conv2:in.
+
+    \b
+    Examples:
+      ganprobe layers digits
+      ganprobe layers digits --inputs
+      ganprobe layers digits --json
+    """
+    from ganprobe.catalogue import load
+    from ganprobe.probe import Probe
+
+    probe = Probe(load(generator))
+    ports = ("out", "in") if inputs else ("out",)
+    if as_json:
+        print_json([_as_json(layer) for layer in probe.layers()])
+        return
+    click.echo(_heading(probe))
+    columns = ("site", "type", "units", "map", "dtype", "calls", "parameters", "note")
+    rows = (row for layer in probe.layers() for row in _rows(layer, ports))
+    print_table(columns, rows, numbers=("units", "calls", "parameters"))
+
+
+def _heading(probe: Probe) -> str:
+    generator = probe.generator
+    space = generator.latent_space
+    low, high = generator.image_range
+    n_parameters = sum(parameter.numel() for parameter in generator.module.parameters())
+    return (
+        f"{generator.name}: {space.distribution} latents {_times(space.shape)} -> images"
+        f" {_times(probe.image_shape)} in [{low:g}, {high:g}], {n_parameters:,} parameters\n"
+    )
+
+
+def _rows(layer: Layer, ports: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    for tensor in layer.tensors:
+        if tensor.site.port in ports:
+            yield (
+                str(tensor.site),
+                layer.kind,
+                str(tensor.n_units),
+                _times(tensor.spatial_shape),
+                tensor.dtype,
+                str(layer.calls),
+                f"{layer.n_parameters:,}",
+                _note(layer, tensor),
+            )
+
+
+def _note(layer: Layer, tensor: SiteTensor) -> str:
+    notes = [f"also {alias}" for alias in layer.aliases]
+    if not tensor.is_batched:
+        notes.append("the same for every sample")
+    if tensor.is_overwritten:
+        notes.append("overwritten in place later")
+    return "; ".join(notes)
+
+
+def _as_json(layer: Layer) -> dict[str, Any]:
+    tensors = [
+        {
+            "site": str(tensor.site),
+            "shape": list(tensor.shape),
+            "units": tensor.n_units,
+            "dtype": tensor.dtype,
+            "is_batched": tensor.is_batched,
+            "is_overwritten": tensor.is_overwritten,
+        }
+        for tensor in layer.tensors
+    ]
+    return {
+        "layer": layer.name,
+        "type": layer.kind,
+        "calls": layer.calls,
+        "parameters": layer.n_parameters,
+        "aliases": list(layer.aliases),
+        "sites": tensors,
+    }
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,106 @@
+"""The exceptions that ganprobe raises.
+
+    GanprobeError                       exit status 1: it was attempted and failed
+    ├── ForwardError     (RuntimeError)     the generator raised, or its outcome cannot be used
+    │   ├── SiteNotReachedError             a site's layer did not run in this forward
+    │   └── NotATensorError (TypeError)     what stands at a site is no tensor
+    ├── StoreError       (OSError)          an activation store cannot be written or read
+    ├── PluginError                         a plugin failed while it was doing its work
+    └── UsageError       (ValueError)   exit status 2: what was asked for cannot be meant
+        ├── UnknownNameError (LookupError)  no generator, layer, plugin, measure of that name
+        ├── SiteError                       a site that cannot be read, or does not fit
+        ├── ParameterError                  a parameter outside its range or of another type
+        └── OutputExistsError (FileExistsError)
+
+Every message is one sentence of fact, the value received, and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ForwardError",
+    "GanprobeError",
+    "NotATensorError",
+    "OutputExistsError",
+    "ParameterError",
+    "PluginError",
+    "SiteError",
+    "SiteNotReachedError",
+    "StoreError",
+    "UnknownNameError",
+    "UsageError",
+    "nearest_names",
+]
+
+
+class GanprobeError(Exception):
+    """Anything that ganprobe raises on purpose; `exit_status` is the command line's."""
+
+    exit_status = 1
+
+    def __str__(self) -> str:
+        # OSError and LookupError have forms of their own; a message here is always one sentence.
+        return str(self.args[0]) if self.args else type(self).__name__
+
+
+class ForwardError(GanprobeError, RuntimeError):
+    """The generator raised during a forward, or returned something that cannot be used."""
+
+
+class SiteNotReachedError(ForwardError):
+    """A site was asked for whose layer did not run in this forward."""
+
+
+class NotATensorError(ForwardError, TypeError):
+    """What stands at a site is not a tensor."""
+
+
+class StoreError(GanprobeError, OSError):
+    """An activation store cannot be written or read."""
+
+
+class PluginError(GanprobeError):
+    """A plugin failed while it was doing its work."""
+
+
+class UsageError(GanprobeError, ValueError):
+    """What was asked for cannot be meant; the message says what can."""
+
+    exit_status = 2
+
+
+class UnknownNameError(UsageError, LookupError):
+    """There is nothing of that name; carries the nearest ones.
+
+    Example:
+        >>> print(UnknownNameError("layer", "conv9", ["conv2", "conv3"], hint="try layers()"))
+        no layer 'conv9'; nearest: conv2, conv3 (try layers())
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        self.kind, self.name = kind, name
+        self.nearest = nearest_names(name, known)
+        listed = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
+        super().__init__(f"no {kind} {name!r}{listed}" + (f" ({hint})" if hint else ""))
+
+
+class SiteError(UsageError):
+    """A site that cannot be read, or that does not fit the generator."""
+
+
+class ParameterError(UsageError):
+    """A parameter outside its range, of another type, or unknown."""
+
+
+class OutputExistsError(UsageError, FileExistsError):
+    """The output is already there and may not be replaced."""
+
+
+def nearest_names(name: str, known: Iterable[str], *, n: int = 3) -> list[str]:
+    """The at most `n` names of `known` most like `name`, best first; some even if none is close."""
+    names = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(name, names, n=n, cutoff=0.4)
+    return close or sorted(names)[:n]

@@ -1,0 +1,180 @@
+"""Generators: a module that turns latents into images, with what must be known about it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganprobe.errors import ForwardError, GanprobeError, NotATensorError, ParameterError, UsageError
+from ganprobe.latents import Latents, LatentSpace
+from ganprobe.nested import Path, pick, tensors_in
+
+__all__ = ["Generator"]
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A pretrained generator.
+
+    Args:
+        name: as it is called in messages and results.
+        module: takes latents (n, \\*shape) and returns images (n, channels, height, width).
+        latent_space: the shape and prior of its latents.
+        image_range: the values that stand for black and white.
+        output: where the images are, if the module returns more than a tensor: ``(0,)`` or
+            ``("sample",)``.
+        image_shape: (channels, height, width), if the module returns flat images.
+    """
+
+    name: str
+    module: nn.Module
+    latent_space: LatentSpace
+    image_range: tuple[float, float] = (-1.0, 1.0)
+    output: Path = ()
+    image_shape: tuple[int, int, int] | None = None
+
+    normalisation = "eval"
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        *,
+        latent: int | tuple[int, ...] | LatentSpace,
+        name: str | None = None,
+        image_range: tuple[float, float] = (-1.0, 1.0),
+        output: Path = (),
+        image_shape: tuple[int, int, int] | None = None,
+    ) -> Generator:
+        """Make a generator of your own module, which is used as it is and never changed.
+
+        Args:
+            module: in eval mode, on any device.
+            latent: the latent's size, its shape, or a `LatentSpace`; normal unless that says
+                otherwise.
+
+        Raises:
+            UsageError: a layer is in train mode where that mixes samples or draws noise, or
+                the module is compiled.
+            ParameterError: an empty latent shape or image range.
+
+        Example:
+            >>> import torch
+            >>> module = torch.nn.Sequential(
+            ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3)))
+            >>> Generator.from_module(module, latent=8).sample(4, seed=0).z.shape
+            torch.Size([4, 8])
+        """
+        if not isinstance(latent, LatentSpace):
+            latent = LatentSpace((latent,) if isinstance(latent, int) else tuple(latent))
+        if not image_range[0] < image_range[1]:
+            raise ParameterError(f"an image range is (black, white), got {image_range}")
+        _refuse_train_mode(module)
+        _refuse_compiled(module)
+        own_name = name or type(module).__name__
+        return cls(own_name, module, latent, image_range, output, image_shape)
+
+    def sample(self, n_samples: int, *, seed: int = 0, start: int = 0) -> Latents:
+        """Draw samples start, start + 1, ... of a seed from the prior.
+
+        Sample i of a seed is the same whatever `n_samples` and `start` are.
+
+        Raises:
+            ParameterError: fewer than one sample, or a negative start or seed.
+        """
+        if n_samples < 1:
+            raise ParameterError(f"the number of samples is at least 1, got {n_samples}")
+        return self.latent_space.sample(range(start, start + n_samples), seed=seed)
+
+    def forward(self, latents: Latents) -> Tensor:
+        """The images of these latents, (n, channels, height, width) in `image_range`.
+
+        The latents must be on the module's device and in its dtype; gradient mode is the
+        caller's.
+
+        Raises:
+            ForwardError: the module raised, or returned something that is no batch of images.
+        """
+        try:
+            returned = self.module(latents.z)
+        except GanprobeError:
+            raise
+        except Exception as error:
+            given = f"{tuple(latents.z.shape)} {latents.z.dtype} on {latents.z.device}"
+            raise ForwardError(
+                f"generator {self.name!r} raised on latents {given}: {error}"
+            ) from error
+        return self._images(returned, len(latents))
+
+    def to_unit_range(self, images: Tensor) -> Tensor:
+        """Images with black at 0 and white at 1, clipped: what a `Measure` takes."""
+        black, white = self.image_range
+        return ((images - black) / (white - black)).clamp(0.0, 1.0)
+
+    def weights_sha256(self) -> str:
+        """SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Its identity, as provenance keeps it."""
+        return {
+            "name": self.name,
+            "module": type(self.module).__qualname__,
+            "weights_sha256": self.weights_sha256(),
+            "latent_space": self.latent_space.to_json(),
+            "image_range": list(self.image_range),
+            "normalisation": self.normalisation,
+        }
+
+    def _images(self, returned: object, n: int) -> Tensor:
+        try:
+            images = pick(returned, self.output)
+        except LookupError as error:
+            raise NotATensorError(f"generator {self.name!r} has no output {error}") from error
+        if not isinstance(images, Tensor):
+            paths = ", ".join(repr(path) for path, _ in tensors_in(returned)) or "none"
+            raise NotATensorError(
+                f"generator {self.name!r} returned a {type(images).__name__}; say where its"
+                f" images are with output=...; tensors are at: {paths}"
+            )
+        if self.image_shape is not None and images.ndim == 2:
+            images = images.reshape(-1, *self.image_shape)
+        if images.ndim != 4 or len(images) != n:
+            raise ForwardError(
+                f"generator {self.name!r} returned {tuple(images.shape)} for {n} latents; images"
+                " are (n, channels, height, width); give image_shape=... if they are flat"
+            )
+        return images
+
+
+_MIXES_OR_DRAWS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.dropout._DropoutNd,
+)
+
+
+def _refuse_train_mode(module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        if layer.training and isinstance(layer, _MIXES_OR_DRAWS):
+            raise UsageError(
+                f"layer {name!r} ({type(layer).__name__}) is in train mode, where samples of a"
+                " batch influence each other or noise is drawn; call module.eval() first"
+            )
+
+
+def _refuse_compiled(module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        if hasattr(layer, "_orig_mod") or getattr(layer, "_compiled_call_impl", None) is not None:
+            raise UsageError(
+                f"layer {name or 'the module'!r} is compiled, and a compiled forward ignores"
+                " hooks that come later; give the module as it was before torch.compile"
+            )

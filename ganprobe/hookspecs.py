@@ -1,0 +1,40 @@
+"""The hooks that a plugin may implement, each returning a list.
+
+A plugin is a module named in the entry-point group ``ganprobe``; it marks its functions with
+`hookimpl`. Importing a plugin should be cheap: import torch inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pluggy
+
+from ganprobe.analysis import Analysis
+from ganprobe.loaders import GeneratorLoader
+from ganprobe.measures import Measure
+
+__all__ = ["hookimpl"]
+
+hookspec = pluggy.HookspecMarker("ganprobe")
+hookimpl = pluggy.HookimplMarker("ganprobe")
+"""Marks a plugin's implementation of a hook."""
+
+
+@hookspec
+def register_generators() -> Sequence[GeneratorLoader]:
+    """Generators that can be loaded by name; none is built before it is asked for."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_analyses() -> Sequence[type[Analysis[Any]]]:
+    """Classes of analyses, run as ``ganprobe run NAME GENERATOR``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_measures() -> Sequence[Measure]:
+    """Measures, which any analysis can use by name."""
+    raise AssertionError("a hook specification is never called")

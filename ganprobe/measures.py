@@ -1,0 +1,39 @@
+"""Measures: what can be said of an image in numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Measure"]
+
+
+class Measure(ABC):
+    """Images to named numbers. Subclass it and give one from `register_measures`.
+
+    Attributes:
+        name: what a user writes after ``--measure``.
+        summary: one sentence for listings.
+        columns: the names of the k numbers.
+        image_shape: (channels, height, width) that it takes, or None for any.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+    image_shape: ClassVar[tuple[int, int, int] | None] = None
+
+    @abstractmethod
+    def __call__(self, images: Tensor) -> Tensor:
+        """Measure images (n, channels, height, width), float, black 0 and white 1.
+
+        Returns:
+            (n, k) float32 on the images' device, one column for each of `columns`.
+        """
+
+    def fits(self, image_shape: tuple[int, ...]) -> bool:
+        """Whether it takes images of this (channels, height, width)."""
+        return self.image_shape is None or self.image_shape == tuple(image_shape)

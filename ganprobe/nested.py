@@ -1,0 +1,72 @@
+"""Tensors nested in what modules take and return: tuples, lists, dicts, dataclasses.
+
+A path is a tuple of positions and keys, ``()`` for the value itself. Reading one costs a few
+lookups; placing one copies the containers on the way and no tensor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Path", "pick", "place", "tensors_in"]
+
+Path = tuple[int | str, ...]
+
+
+def tensors_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+    """Every tensor inside `value` with its path, in order.
+
+    Example:
+        >>> [path for path, _ in tensors_in((torch.ones(1), {"sample": torch.ones(2)}))]
+        [(0,), (1, 'sample')]
+    """
+    if isinstance(value, Tensor):
+        yield path, value
+    for key, inner in _children(value):
+        yield from tensors_in(inner, (*path, key))
+
+
+def pick(value: Any, path: Path) -> Any:
+    """What stands at `path` inside `value`.
+
+    Raises:
+        LookupError: there is nothing at that path.
+    """
+    for key in path:
+        children = dict(_children(value))
+        if key not in children:
+            raise LookupError(f"nothing at [{key}]; there is: {', '.join(map(str, children))}")
+        value = children[key]
+    return value
+
+
+def place(value: Any, path: Path, new: object) -> Any:
+    """`value` with `new` at `path`; the containers on the way are copies of the same type."""
+    if not path:
+        return new
+    key, rest = path[0], path[1:]
+    inner = place(pick(value, (key,)), rest, new)
+    if isinstance(value, Mapping):
+        copied = value.copy() if hasattr(value, "copy") else dict(value)
+        copied[key] = inner
+        return copied
+    if isinstance(value, tuple | list):
+        items = [inner if position == key else item for position, item in enumerate(value)]
+        named = hasattr(value, "_fields")
+        return type(value)(*items) if named else type(value)(items)
+    return dataclasses.replace(value, **{str(key): inner})
+
+
+def _children(value: object) -> Iterator[tuple[int | str, object]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, tuple | list) and not isinstance(value, torch.Size):
+        yield from enumerate(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)

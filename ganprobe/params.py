@@ -1,0 +1,78 @@
+"""Parameters of an analysis, declared once.
+
+A `Params` class is the source of the command line's flags with their ranges, defaults and help,
+of the checks on values, and of what the provenance records. Built on pydantic: every type and
+constraint that pydantic knows can be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from ganprobe.errors import ParameterError
+from ganprobe.indices import format_indices, parse_indices
+
+__all__ = ["Field", "Indices", "Params"]
+
+
+def _read_indices(given: object) -> object:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return (given,)
+    return parse_indices(given) if isinstance(given, str) else given
+
+
+Indices = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_read_indices),
+    PlainSerializer(format_indices, when_used="json"),
+]
+"""A parameter type: whole numbers, written ``3,7,10-20`` on the command line."""
+
+
+class Params(BaseModel):
+    """Base class of an analysis's parameters: frozen, and unknown names are errors.
+
+    Example:
+        >>> class Steps(Params):
+        ...     steps: int = Field(9, ge=2, description="Number of steps.")
+        >>> Steps.parse({"steps": "5"}).steps
+        5
+        >>> Steps.parse({"steps": 1})
+        Traceback (most recent call last):
+        ...
+        ganprobe.errors.ParameterError: --steps: input should be greater than or equal to 2, got 1
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object]) -> Self:
+        """Check values, also as strings from a command line or form.
+
+        Raises:
+            ParameterError: the first value that does not fit, named as its flag.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ParameterError(_sentence(cls, error)) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Every parameter with its value, ready for JSON."""
+        return self.model_dump(mode="json")
+
+
+def _sentence(cls: type[Params], error: ValidationError) -> str:
+    first = error.errors()[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    flag = f"--{name.replace('_', '-')}"
+    if first["type"] == "extra_forbidden":
+        flags = ", ".join(f"--{known.replace('_', '-')}" for known in cls.model_fields)
+        return f"there is no parameter {flag}; there are: {flags}"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{flag}: {message[0].lower()}{message[1:]}, got {first['input']!r}"

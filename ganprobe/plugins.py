@@ -1,0 +1,170 @@
+"""Plugins: found by entry point, loaded one by one, so that a broken one harms only itself.
+
+Each entry point of the group ``ganprobe`` is imported, registered with pluggy, checked against
+the known hooks and asked for what it offers. When any of that fails the plugin is taken out
+again and its record says why. Costs the import of every plugin, once a process.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, Literal
+
+import pluggy
+
+from ganprobe import hookspecs
+from ganprobe.analysis import Analysis
+from ganprobe.errors import PluginError
+from ganprobe.loaders import GeneratorLoader
+from ganprobe.measures import Measure
+
+__all__ = ["PluginRecord", "discover", "plugins"]
+
+ENTRY_POINT_GROUP = "ganprobe"
+DISABLE_VARIABLE = "GANPROBE_DISABLE_PLUGINS"
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """One plugin: where it comes from, whether it loaded, and what it offers.
+
+    Args:
+        name: of its entry point.
+        module: that the entry point names.
+        distribution: that brings it, with its version.
+        state: ``loaded``, ``disabled`` (by the environment), or ``failed``.
+        reason: why it is not loaded.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    state: Literal["loaded", "disabled", "failed"]
+    reason: str = ""
+    generators: tuple[GeneratorLoader, ...] = ()
+    analyses: tuple[type[Analysis[Any]], ...] = ()
+    measures: tuple[Measure, ...] = ()
+
+
+@functools.cache
+def plugins() -> tuple[PluginRecord, ...]:
+    """The records of all installed plugins, by name; discovered once a process."""
+    return discover(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def discover(found: Iterable[EntryPoint]) -> tuple[PluginRecord, ...]:
+    """Load plugins from entry points, sorted by name; failures are records, not exceptions."""
+    manager = pluggy.PluginManager(ENTRY_POINT_GROUP)
+    manager.add_hookspecs(hookspecs)
+    disabled = set(os.environ.get(DISABLE_VARIABLE, "").replace(" ", "").split(","))
+    claims = _Claims()
+    ordered = sorted(found, key=lambda point: (point.name, point.value))
+    return tuple(_record(point, manager, claims, disabled) for point in ordered)
+
+
+@dataclass
+class _Claims:
+    """Which plugin holds which name, so that a second claim fails instead of hiding the first."""
+
+    holders: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def check(self, plugin: str, names: list[tuple[str, str]]) -> None:
+        for position, (kind, name) in enumerate(names):
+            holder = self.holders.get((kind, name))
+            if holder is None and (kind, name) in names[:position]:
+                holder = plugin
+            if holder is not None:
+                raise PluginError(f"the {kind} name {name!r} is taken by plugin {holder!r}")
+
+    def take(self, plugin: str, names: list[tuple[str, str]]) -> None:
+        self.holders.update(dict.fromkeys(names, plugin))
+
+
+def _record(
+    point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims, disabled: set[str]
+) -> PluginRecord:
+    distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+    record = functools.partial(PluginRecord, point.name, point.value, distribution)
+    if disabled & {point.name, "all"}:
+        return record("disabled", f"named in {DISABLE_VARIABLE}")
+    try:
+        offers = _load(point, manager, claims)
+    except Exception as error:  # whatever a stranger's module does wrong is its own affair
+        registered = manager.get_plugin(point.name)
+        if registered is not None:
+            manager.unregister(registered)
+        return record("failed", _reason(error, point.module))
+    return record("loaded", **offers)
+
+
+def _load(
+    point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims
+) -> dict[str, tuple[Any, ...]]:
+    if manager.has_plugin(point.name):
+        raise PluginError(f"the plugin name {point.name!r} is taken")
+    plugin = point.load()
+    _check_hook_names(plugin, manager)
+    manager.register(plugin, name=point.name)
+    offers: dict[str, tuple[Any, ...]] = {
+        "generators": _ask(manager, plugin, "register_generators", _is_a(GeneratorLoader)),
+        "analyses": _ask(manager, plugin, "register_analyses", _is_analysis),
+        "measures": _ask(manager, plugin, "register_measures", _is_a(Measure)),
+    }
+    names = [(kind, offer.name) for kind, offered in offers.items() for offer in offered]
+    claims.check(point.name, names)
+    claims.take(point.name, names)
+    return offers
+
+
+def _check_hook_names(plugin: ModuleType, manager: pluggy.PluginManager) -> None:
+    """A function that is marked as a hook but has no hook's name would be silently ignored."""
+    known = {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction)}
+    for name, member in inspect.getmembers(plugin, inspect.isfunction):
+        if manager.parse_hookimpl_opts(plugin, name) is not None and name not in known:
+            line = inspect.getsourcelines(member)[1]
+            hooks = ", ".join(sorted(name for name in known if name.startswith("register_")))
+            raise PluginError(f"no hook {name!r} (line {line}); hooks are: {hooks}")
+
+
+def _ask(
+    manager: pluggy.PluginManager,
+    plugin: ModuleType,
+    hook: str,
+    is_valid: Callable[[object], bool],
+) -> tuple[Any, ...]:
+    offered: list[object] = []
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        if implementation.plugin is plugin:
+            offered.extend(implementation.function())
+    for offer in offered:
+        if not is_valid(offer):
+            raise PluginError(f"{hook} gave {offer!r}, which is not what that hook returns")
+    return tuple(offered)
+
+
+def _is_a(kind: type) -> Callable[[object], bool]:
+    return lambda offer: isinstance(offer, kind)
+
+
+def _is_analysis(offer: object) -> bool:
+    return isinstance(offer, type) and issubclass(offer, Analysis)
+
+
+def _reason(error: Exception, module: str) -> str:
+    """What went wrong, with the last line of the plugin's own file that was running."""
+    package = module.split(".")[0]
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if f"{os.sep}{package}{os.sep}" in frame.filename or f"{package}.py" in frame.filename
+    ]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    kind = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
+    return f"{kind}{error}{where}"

@@ -1,0 +1,291 @@
+"""Probe: the face of the engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganprobe.engine import DRY_RUN_SAMPLES, Hooks, Plan, Recording, dry_run, make_plan
+from ganprobe.errors import ParameterError
+from ganprobe.generators import Generator
+from ganprobe.interventions import Intervention
+from ganprobe.latents import Latents
+from ganprobe.progress import Progress, silent
+from ganprobe.provenance import Provenance
+from ganprobe.sites import LayerTable, Site
+from ganprobe.store import RecordingSpec, write_store
+
+__all__ = ["Probe", "Run"]
+
+DEFAULT_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One forward: its latents, images (n, channels, height, width) and what was recorded."""
+
+    latents: Latents
+    images: Tensor
+    recording: Recording
+
+    def __getitem__(self, site: str | Site) -> Tensor:
+        """The activation recorded at a site, as the site was written."""
+        return self.recording[site]
+
+
+class Probe:
+    """Runs a generator and looks inside, on a device and in a dtype of your choice.
+
+    The generator's module is used as it is, with hooks only while a call lasts. Where another
+    device or dtype is asked for, a copy of the module is moved and the given one stays.
+
+    Args:
+        generator: what is probed.
+        device: ``"cpu"``, ``"cuda"``, ...; None: where the module is.
+        dtype: of weights and latents; None: the module's.
+
+    Raises:
+        ParameterError: there is no such device.
+
+    Example:
+        >>> import torch, ganprobe
+        >>> module = torch.nn.Sequential(
+        ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3)))
+        >>> probe = Probe(ganprobe.Generator.from_module(module, latent=8))
+        >>> run = probe.run(probe.generator.sample(2), [ganprobe.Ablate("0#4")], record=["0"])
+        >>> run["0"][:, 4]
+        tensor([0., 0.])
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.generator = _placed(generator, device, dtype)
+        reference = _reference_tensor(self.generator)
+        self.device, self.dtype = reference.device, reference.dtype
+
+    def layers(self) -> LayerTable:
+        """Every layer in order, with its sites, from one dry run of two samples."""
+        return self._table
+
+    @torch.no_grad()
+    def run(
+        self,
+        latents: Latents | Tensor,
+        interventions: Iterable[Intervention] = (),
+        *,
+        record: Iterable[str | Site] = (),
+    ) -> Run:
+        """One forward of these latents, edited and recorded as asked.
+
+        Args:
+            latents: drawn with `Generator.sample`, or a tensor (n, \\*latent shape).
+            interventions: done in the order given; several may be at one site.
+            record: sites whose activations are kept, on the device, as the next layer saw them.
+
+        Raises:
+            UnknownNameError, SiteError, ParameterError: a site does not fit the generator.
+            ForwardError: the generator raised, or a site was not reached.
+        """
+        plan = make_plan(self._table, record=record, interventions=interventions)
+        with Hooks(self.generator.module, plan) as hooks:
+            return self._forward(self._ready(latents), hooks)
+
+    def runs(
+        self,
+        n_samples: int,
+        interventions: Iterable[Intervention] = (),
+        *,
+        record: Iterable[str | Site] = (),
+        seed: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> Iterator[Run]:
+        """Runs over samples 0..n_samples-1 of a seed, one batch at a time in constant memory.
+
+        The plan is made and checked before the first batch; hooks are on the module only while
+        a batch runs.
+
+        Raises:
+            ParameterError: fewer than one sample or a batch size below 1; and as `run`.
+        """
+        _check_counts(n_samples, batch_size)
+        plan = make_plan(self._table, record=record, interventions=interventions)
+        return self._batches(plan, n_samples, seed, batch_size)
+
+    def record(
+        self,
+        n_samples: int,
+        sites: Iterable[str | Site],
+        output: str | Path,
+        *,
+        seed: int = 0,
+        interventions: Iterable[Intervention] = (),
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        images: bool = False,
+        overwrite: bool = False,
+        progress: Progress = silent,
+        command: str | None = None,
+    ) -> Path:
+        """Stream the activations of samples 0..n_samples-1 of a seed into an HDF5 file.
+
+        Memory stays constant whatever `n_samples` is. The file appears under its name only
+        when it is whole.
+
+        Args:
+            sites: what is recorded.
+            output: the file.
+            images: also keep the images.
+            overwrite: replace an existing file.
+            progress: shows how far it is.
+            command: the command line, for the provenance.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            OutputExistsError: the file exists, and `overwrite` is False.
+            StoreError: the file cannot be written, or the disk is too small.
+            ParameterError: no site or no sample was asked for; and as `run`.
+        """
+        recorded = [Site.parse(site) for site in sites]
+        _check_counts(n_samples, batch_size)
+        if not recorded:
+            raise ParameterError("no site was given; name at least one")
+        edits = list(interventions)
+        spec = RecordingSpec(
+            path=Path(output),
+            n_samples=n_samples,
+            sites={site: self._table.resolve_one(site) for site in recorded},
+            latent_space=self.generator.latent_space,
+            image_shape=self.image_shape if images else None,
+            dtype=self.dtype,
+            provenance=self._provenance(recorded, edits, n_samples, seed, batch_size, command),
+            overwrite=overwrite,
+        )
+        batches = self.runs(n_samples, edits, record=recorded, seed=seed, batch_size=batch_size)
+        return write_store(spec, batches, progress)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of its images, from the dry run."""
+        self.layers()
+        return self._image_shape
+
+    def images(self, latents: Latents | Tensor) -> Tensor:
+        """The images of these latents, with nothing edited and nothing recorded."""
+        return self.run(latents).images
+
+    @cached_property
+    def _table(self) -> LayerTable:
+        latents = self._ready(self.generator.sample(DRY_RUN_SAMPLES))
+        shapes: list[tuple[int, ...]] = []
+
+        def forward() -> None:
+            shapes.append(tuple(self.generator.forward(latents).shape[1:]))
+
+        table = dry_run(self.generator.module, forward, name=self.generator.name)
+        self._image_shape = shapes[0]
+        return table
+
+    @torch.no_grad()
+    def _batches(self, plan: Plan, n_samples: int, seed: int, batch_size: int) -> Iterator[Run]:
+        for start in range(0, n_samples, batch_size):
+            n = min(batch_size, n_samples - start)
+            latents = self._ready(self.generator.sample(n, seed=seed, start=start))
+            with Hooks(self.generator.module, plan) as hooks:
+                run = self._forward(latents, hooks)
+            yield run
+
+    def _forward(self, latents: Latents, hooks: Hooks) -> Run:
+        recording = hooks.begin()
+        images = self.generator.forward(latents)
+        hooks.check()
+        return Run(latents, images, recording)
+
+    def _ready(self, latents: Latents | Tensor) -> Latents:
+        given = latents if isinstance(latents, Latents) else Latents(latents)
+        shape = self.generator.latent_space.shape
+        if tuple(given.z.shape[1:]) != shape or not len(given):
+            raise ParameterError(
+                f"latents of generator {self.generator.name!r} are (n, {_sizes(shape)}) with at"
+                f" least one sample, got {tuple(given.z.shape)}"
+            )
+        return given.to(self.device, self.dtype)
+
+    def _provenance(
+        self,
+        sites: list[Site],
+        interventions: list[Intervention],
+        n_samples: int,
+        seed: int,
+        batch_size: int,
+        command: str | None,
+    ) -> Provenance:
+        parameters = {
+            "sites": [str(site) for site in sites],
+            "interventions": [repr(intervention) for intervention in interventions],
+            "n_samples": n_samples,
+            "batch_size": batch_size,
+        }
+        return self.provenance(parameters, seed=seed, command=command)
+
+    def provenance(
+        self, parameters: dict[str, object], *, seed: int, command: str | None = None
+    ) -> Provenance:
+        """How something is being made with this probe: versions, weights, device, parameters."""
+        return Provenance(
+            generator=self.generator.to_json(),
+            seed=seed,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            parameters=parameters,
+            command=command,
+        )
+
+
+def _placed(
+    generator: Generator, device: torch.device | str | None, dtype: torch.dtype | None
+) -> Generator:
+    here = _reference_tensor(generator)
+    wanted = here.device if device is None else _checked_device(device)
+    if wanted == here.device and dtype in (None, here.dtype):
+        return generator
+    module = copy.deepcopy(generator.module).to(device=wanted, dtype=dtype)
+    return replace(generator, module=module)
+
+
+def _checked_device(name: torch.device | str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        raise ParameterError(f"no device {str(name)!r} here; there is: {there}") from error
+
+
+def _reference_tensor(generator: Generator) -> Tensor:
+    """A floating-point tensor of the module, whose device and dtype stand for the module's."""
+    module = generator.module
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor
+    return torch.empty(0)
+
+
+def _check_counts(n_samples: int, batch_size: int) -> None:
+    for count, what in ((n_samples, "number of samples"), (batch_size, "batch size")):
+        if count < 1:
+            raise ParameterError(f"the {what} is at least 1, got {count}")
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))

@@ -1,0 +1,196 @@
+"""Results: what an analysis found, and the folder that it is written to.
+
+A folder holds ``result.h5`` (arrays with named dimensions; xarray opens it), ``figures/*.png``
+and, written last, ``result.json`` (tables, findings, provenance): a folder with that file is
+whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganprobe.errors import GanprobeError, OutputExistsError, PluginError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+    from numpy.typing import NDArray
+
+    from ganprobe.provenance import Provenance
+
+__all__ = ["Array", "Figure", "Result", "ResultFolder", "Table", "result_folder"]
+
+FORMAT_VERSION = 1
+_FIGURE_DPI = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """Values with a named dimension for each axis.
+
+    Args:
+        values: of any rank and numeric dtype.
+        dims: one name for each axis; the same name has the same length in all of a result.
+        unit: of the values; "" where they have none.
+        description: one sentence.
+    """
+
+    values: NDArray[Any]
+    dims: tuple[str, ...]
+    unit: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values under named columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | bool | None, ...], ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A drawn matplotlib figure with its caption."""
+
+    drawing: MatplotlibFigure
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What an analysis found.
+
+    Args:
+        findings: a few sentences, the most important first, numbers with their units.
+        arrays: by name.
+        coordinates: the values along a dimension, where they are more than 0, 1, 2, ...
+        tables: by name.
+        figures: by name, which becomes the file's name.
+
+    Raises:
+        PluginError: a dimension has two lengths, or an array's dims do not fit its rank.
+    """
+
+    findings: Sequence[str] = ()
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    coordinates: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sizes()
+
+    def sizes(self) -> dict[str, int]:
+        """The length of each dimension."""
+        sizes = {name: len(values) for name, values in self.coordinates.items()}
+        for name, array in self.arrays.items():
+            shape = array.values.shape
+            if len(array.dims) != len(shape):
+                raise PluginError(f"array {name!r} has shape {shape} but dims {array.dims}")
+            for dim, size in zip(array.dims, shape, strict=True):
+                if sizes.setdefault(dim, size) != size:
+                    raise PluginError(
+                        f"dimension {dim!r} is {size} long in array {name!r}, {sizes[dim]} before"
+                    )
+        return sizes
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder being filled; nothing of it is in place until `save` is through."""
+
+    path: Path
+    partial: Path
+
+    def save(self, result: Result, *, analysis: str, provenance: Provenance) -> list[Path]:
+        """Write a result and put it in place; returns the files, the JSON first."""
+        names = _write(self.partial, result, analysis, provenance)
+        self.path.mkdir(exist_ok=True)
+        (self.path / "result.json").unlink(missing_ok=True)
+        shutil.rmtree(self.path / "figures", ignore_errors=True)
+        for name in ("figures", "result.h5", "result.json"):
+            (self.partial / name).replace(self.path / name)
+        return [self.path / name for name in names]
+
+
+@contextmanager
+def result_folder(path: Path, *, overwrite: bool = False) -> Iterator[ResultFolder]:
+    """Claim a folder for a result before the work starts; clean up if it fails.
+
+    An earlier result in it is replaced only with `overwrite`; other files there are kept.
+
+    Raises:
+        OutputExistsError: the folder is not empty, and `overwrite` is False; or it is a file.
+        GanprobeError: it cannot be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputExistsError(f"{path} is a file; --output is a folder")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise OutputExistsError(f"{path} is not empty; give --force to replace the result in it")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        (partial / "figures").mkdir(parents=True)
+        yield ResultFolder(path, partial)
+    except OSError as error:
+        if isinstance(error, GanprobeError):
+            raise
+        reason = error.strerror or str(error)
+        raise GanprobeError(f"cannot write {path}: {reason}; choose another --output") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) -> list[str]:
+    _write_arrays(folder / "result.h5", result, provenance)
+    files = {name: f"figures/{name}.png" for name in result.figures}
+    for name, figure in result.figures.items():
+        figure.drawing.savefig(folder / files[name], dpi=_FIGURE_DPI)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "analysis": analysis,
+        "findings": list(result.findings),
+        "tables": {name: asdict(table) for name, table in result.tables.items()},
+        "figures": {
+            name: {"file": files[name], "caption": figure.caption}
+            for name, figure in result.figures.items()
+        },
+        "arrays": {
+            name: {
+                "dims": array.dims,
+                "shape": array.values.shape,
+                "unit": array.unit,
+                "description": array.description,
+            }
+            for name, array in result.arrays.items()
+        },
+        "provenance": provenance.to_json(),
+    }
+    (folder / "result.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return ["result.json", "result.h5", *files.values()]
+
+
+def _write_arrays(path: Path, result: Result, provenance: Provenance) -> None:
+    import h5py
+    import numpy as np
+
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.attrs["provenance"] = json.dumps(provenance.to_json())
+        for dim, size in result.sizes().items():
+            values = np.asarray(result.coordinates.get(dim, range(size)))
+            if values.dtype.kind == "U":
+                values = values.astype(h5py.string_dtype())
+            file.create_dataset(dim, data=values).make_scale(dim)
+        for name, array in result.arrays.items():
+            stored = file.create_dataset(name, data=array.values)
+            stored.attrs["units"] = array.unit
+            stored.attrs["description"] = array.description
+            for axis, dim in enumerate(array.dims):
+                stored.dims[axis].attach_scale(file[dim])

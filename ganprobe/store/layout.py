@@ -1,0 +1,172 @@
+"""Where everything is in a store: names, dimensions, dtypes and chunks, all of it pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import torch
+
+from ganprobe.latents import LatentSpace
+from ganprobe.provenance import Provenance
+from ganprobe.sites import Site, SiteTensor
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "Dataset",
+    "RecordingSpec",
+    "chunk_shape",
+    "datasets",
+    "group_name",
+    "site_of_group",
+    "stored_dtype",
+]
+
+FORMAT = "ganprobe-activations"
+FORMAT_VERSION = 1
+
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 128 * 1024, 1024 * 1024
+_FIRST_CHUNK_SAMPLES = _FIRST_CHUNK_UNITS = 16
+
+
+@dataclass(frozen=True)
+class RecordingSpec:
+    """What a store will hold, known before the first sample."""
+
+    path: Path
+    n_samples: int
+    sites: Mapping[Site, SiteTensor]
+    latent_space: LatentSpace
+    image_shape: tuple[int, ...] | None
+    dtype: torch.dtype
+    provenance: Provenance
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset with its dimensions; `coordinates` number each axis."""
+
+    group: str
+    name: str
+    dimensions: tuple[str, ...]
+    coordinates: tuple[tuple[int, ...] | range, ...]
+    dtype: np.dtype[np.generic]
+    attributes: Mapping[str, str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return tuple(len(coordinate) for coordinate in self.coordinates)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def datasets(spec: RecordingSpec) -> dict[Site | str, Dataset]:
+    """Every dataset of a store: by site, and ``"latents"`` and ``"images"``."""
+    found: dict[Site | str, Dataset] = {
+        site: _site_dataset(site, tensor, spec.n_samples) for site, tensor in spec.sites.items()
+    }
+    latent_shape = spec.latent_space.shape
+    names = ("latent", *(f"latent_{axis}" for axis in range(1, len(latent_shape))))
+    found["latents"] = _dataset("latents", "z", names, latent_shape, spec.n_samples, spec.dtype)
+    if spec.image_shape is not None:
+        names = ("channel", "y", "x")
+        shape = spec.image_shape
+        found["images"] = _dataset("images", "image", names, shape, spec.n_samples, spec.dtype)
+    return found
+
+
+def group_name(site: Site) -> str:
+    """The path of a site's group; any layer name works and reads back.
+
+    Example:
+        >>> group_name(Site("up/block.0"))
+        'sites/up%2Fblock.0'
+    """
+    escaped = str(site).replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    return f"sites/{'%2E' + escaped[1:] if escaped.startswith('.') else escaped}"
+
+
+def site_of_group(name: str) -> Site:
+    """The site whose group has this name, without ``sites/``."""
+    return Site.parse(unquote(name))
+
+
+def stored_dtype(dtype: torch.dtype) -> np.dtype[np.generic]:
+    """The dtype in the file: the source's own, but float32 for bfloat16."""
+    if dtype == torch.bfloat16:
+        return np.dtype(np.float32)
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Chunks of 128 KiB to 1 MiB where the shape allows: whole maps of 16 units and samples,
+    then more units, then more samples; fewer of both, then fewer rows, where maps are large.
+
+    Example:
+        >>> chunk_shape((10_000, 128, 16, 16), 4)
+        (16, 16, 16, 16)
+    """
+    chunk = [min(_FIRST_CHUNK_SAMPLES, shape[0]), *shape[1:]]
+    if len(shape) > 2:
+        chunk[1] = min(_FIRST_CHUNK_UNITS, shape[1])
+
+    def n_bytes() -> int:
+        return math.prod(chunk) * itemsize
+
+    for axis in (1, 0) if len(shape) > 1 else (0,):
+        while n_bytes() < _SMALLEST_CHUNK and chunk[axis] < shape[axis]:
+            chunk[axis] = min(2 * chunk[axis], shape[axis])
+    for axis in range(len(shape)):
+        while n_bytes() > _LARGEST_CHUNK and chunk[axis] > 1:
+            chunk[axis] = -(-chunk[axis] // 2)
+    return tuple(chunk)
+
+
+def _site_dataset(site: Site, tensor: SiteTensor, n_samples: int) -> Dataset:
+    units = range(tensor.n_units) if site.units is None else site.units
+    names, shape = _site_dimensions(tensor)
+    axis = names.index("unit")
+    coordinates = [range(n_samples), *(range(size) for size in shape)]
+    dtype = getattr(torch, tensor.dtype)
+    return Dataset(
+        group_name(site),
+        "activation",
+        ("sample", *names),
+        tuple(units if i == axis + 1 else known for i, known in enumerate(coordinates)),
+        stored_dtype(dtype),
+        {"site": str(site), "source_dtype": tensor.dtype},
+    )
+
+
+def _site_dimensions(tensor: SiteTensor) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    named = {
+        1: ("unit",),
+        2: ("token", "unit"),
+        3: ("unit", "y", "x"),
+        4: ("unit", "z", "y", "x"),
+    }
+    shape = tensor.shape
+    others = ("unit", *(f"axis_{axis}" for axis in range(2, len(shape) + 1)))
+    return named.get(len(shape), others), shape
+
+
+def _dataset(
+    group: str,
+    name: str,
+    dimensions: tuple[str, ...],
+    shape: tuple[int, ...],
+    n_samples: int,
+    dtype: torch.dtype,
+) -> Dataset:
+    coordinates = (range(n_samples), *(range(size) for size in shape))
+    return Dataset(group, name, ("sample", *dimensions), coordinates, stored_dtype(dtype), {})

@@ -1,0 +1,183 @@
+"""Writing a store: batches stream in, the file appears under its name when it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganprobe.errors import OutputExistsError, StoreError
+from ganprobe.latents import Latents
+from ganprobe.progress import Progress
+from ganprobe.sites import Site
+from ganprobe.store.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    Dataset,
+    RecordingSpec,
+    chunk_shape,
+    datasets,
+)
+
+__all__ = ["RecordedBatch", "write_store"]
+
+_BATCHES_IN_FLIGHT = 3
+_HEADER_BYTES = 4 * 1024 * 1024  # a generous bound on what HDF5 adds to the values
+
+
+class RecordedBatch(Protocol):
+    """One batch to be written: its latents, images and activations by site."""
+
+    @property
+    def latents(self) -> Latents: ...
+    @property
+    def images(self) -> Tensor: ...
+    @property
+    def recording(self) -> Mapping[Site, Tensor]: ...
+
+
+def write_store(spec: RecordingSpec, batches: Iterable[RecordedBatch], progress: Progress) -> Path:
+    """Write batches, in order, until all of the spec's samples are there.
+
+    Raises:
+        OutputExistsError: the file exists and may not be replaced.
+        StoreError: the folder cannot be written, the disk is too small, or writing failed.
+    """
+    if spec.path.exists() and not spec.overwrite:
+        raise OutputExistsError(f"{spec.path} exists; give --force (overwrite=True) to replace it")
+    planned = datasets(spec)
+    with _whole_or_nothing(spec.path) as partial:
+        _check_space(spec.path, planned)
+        with h5py.File(partial, "w", libver=("v110", "v110")) as file:
+            created = _create(file, spec, planned)
+            _stream(created, spec, batches, progress)
+    return spec.path
+
+
+@contextmanager
+def _whole_or_nothing(path: Path) -> Iterator[Path]:
+    """A partial file beside `path` that takes its name when all went well, else is removed."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        if isinstance(error, StoreError | OutputExistsError):
+            raise
+        reason = error.strerror or str(error)
+        raise StoreError(f"cannot write {path}: {reason}; choose another --output") from error
+    finally:
+        if partial.parent.is_dir():
+            partial.unlink(missing_ok=True)
+
+
+def _check_space(path: Path, planned: Mapping[Any, Dataset]) -> None:
+    needed = sum(dataset.n_bytes for dataset in planned.values()) + _HEADER_BYTES
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise StoreError(
+            f"{path} needs {needed:,} bytes but its disk has {free:,} free; record fewer samples"
+            " or sites, or choose another disk"
+        )
+
+
+def _create(
+    file: h5py.File, spec: RecordingSpec, planned: Mapping[Site | str, Dataset]
+) -> dict[Site | str, Any]:
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["n_samples"] = spec.n_samples
+    file.attrs["provenance"] = json.dumps(spec.provenance.to_json())
+    return {key: _create_dataset(file, dataset) for key, dataset in planned.items()}
+
+
+def _create_dataset(file: h5py.File, dataset: Dataset) -> Any:
+    group = file.create_group(dataset.group)
+    group.attrs.update(dataset.attributes)
+    created = group.create_dataset(
+        dataset.name,
+        dataset.shape,
+        dataset.dtype,
+        chunks=chunk_shape(dataset.shape, dataset.dtype.itemsize),
+    )
+    for axis, (name, coordinate) in enumerate(
+        zip(dataset.dimensions, dataset.coordinates, strict=True)
+    ):
+        scale = group.create_dataset(name, data=np.asarray(coordinate, dtype=np.int64))
+        scale.make_scale(name)
+        created.dims[axis].attach_scale(scale)
+        created.dims[axis].label = name
+    return created
+
+
+def _stream(
+    created: Mapping[Site | str, Any],
+    spec: RecordingSpec,
+    batches: Iterable[RecordedBatch],
+    progress: Progress,
+) -> None:
+    in_flight: deque[Future[None]] = deque()
+    start = 0
+    with (
+        progress(spec.n_samples, "samples recorded") as bar,
+        ThreadPoolExecutor(1, "ganprobe-store") as writer,
+    ):
+        for batch in batches:
+            values = _values(batch, created)
+            in_flight.append(writer.submit(_write, created, start, values))
+            start += len(batch.latents)
+            if len(in_flight) == _BATCHES_IN_FLIGHT:
+                in_flight.popleft().result()
+            bar.advance(len(batch.latents))
+        for written in in_flight:
+            written.result()
+
+
+def _values(
+    batch: RecordedBatch, keys: Iterable[Site | str]
+) -> dict[Site | str, np.ndarray[Any, Any]]:
+    n = len(batch.latents)
+    values: dict[Site | str, np.ndarray[Any, Any]] = {}
+    for key in keys:
+        if isinstance(key, Site):
+            tensor = batch.recording[key]
+        else:
+            tensor = batch.latents.z if key == "latents" else batch.images
+        if len(tensor) != n:
+            raise StoreError(
+                f"{key} has {len(tensor)} rows for {n} samples: it has no batch axis, so it"
+                " cannot be stored by sample; leave that site out"
+            )
+        values[key] = _on_host(tensor)
+    return values
+
+
+def _on_host(tensor: Tensor) -> np.ndarray[Any, Any]:
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    host: np.ndarray[Any, Any] = tensor.cpu().numpy()
+    return host
+
+
+def _write(
+    created: Mapping[Site | str, Any],
+    start: int,
+    values: Mapping[Site | str, np.ndarray[Any, Any]],
+) -> None:
+    for key, array in values.items():
+        created[key][start : start + len(array)] = array
