@@ -180,6 +180,13 @@ def _register(layer: nn.Module, port: Port, run: _PortRun) -> Any:
     return layer.register_forward_hook(run.on_output)
 
 
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int | str, Any]:
+    """What a module was given, by position and keyword."""
+    given: dict[int | str, Any] = dict(enumerate(args))
+    given.update(kwargs.items())
+    return given
+
+
 class _PortRun:
     """The state of one hook: how often its layer ran, and what of it was kept."""
 
@@ -199,7 +206,7 @@ class _PortRun:
     def on_input(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if threading.get_ident() != self._thread:
             return None
-        given = {**dict(enumerate(args)), **kwargs}
+        given = _arguments(args, kwargs)
         changed = self._carry_out(given)
         if changed is None:
             return None
@@ -303,7 +310,7 @@ class _Watcher:
     def on_input(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         call = self.calls.get(layer, 0)
         self.calls[layer] = call + 1
-        given = list(tensors_in({**dict(enumerate(args)), **kwargs}))
+        given = list(tensors_in(_arguments(args, kwargs)))
         if [path for path, _ in given] == [(0,)]:
             given = [((), given[0][1])]
         self._note(layer, "in", call, given)

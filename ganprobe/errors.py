@@ -77,14 +77,18 @@ class UnknownNameError(UsageError, LookupError):
 
     Example:
         >>> print(UnknownNameError("layer", "conv9", ["conv2", "conv3"], hint="try layers()"))
-        no layer 'conv9'; nearest: conv2, conv3 (try layers())
+        no layer 'conv9'; nearest: conv3, conv2 (try layers())
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
-        self.kind, self.name = kind, name
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, where: str = "", hint: str = ""
+    ) -> None:
+        self.kind, self.name, self.where = kind, name, where
         self.nearest = nearest_names(name, known)
         listed = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
-        super().__init__(f"no {kind} {name!r}{listed}" + (f" ({hint})" if hint else ""))
+        there = f" in {where}" if where else ""
+        way_out = f" ({hint})" if hint else ""
+        super().__init__(f"no {kind} {name!r}{there}{listed}{way_out}")
 
 
 class SiteError(UsageError):

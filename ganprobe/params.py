@@ -37,7 +37,7 @@ class Params(BaseModel):
 
     Example:
         >>> class Steps(Params):
-        ...     steps: int = Field(9, ge=2, description="Number of steps.")
+        ...     steps: int = Field(default=9, ge=2, description="Number of steps.")
         >>> Steps.parse({"steps": "5"}).steps
         5
         >>> Steps.parse({"steps": 1})

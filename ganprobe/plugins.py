@@ -12,10 +12,10 @@ import inspect
 import os
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pluggy
 
@@ -91,33 +91,47 @@ def _record(
     point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims, disabled: set[str]
 ) -> PluginRecord:
     distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-    record = functools.partial(PluginRecord, point.name, point.value, distribution)
+    record = PluginRecord(point.name, point.value, distribution, "loaded")
     if disabled & {point.name, "all"}:
-        return record("disabled", f"named in {DISABLE_VARIABLE}")
+        return replace(record, state="disabled", reason=f"named in {DISABLE_VARIABLE}")
     try:
         offers = _load(point, manager, claims)
     except Exception as error:  # whatever a stranger's module does wrong is its own affair
         registered = manager.get_plugin(point.name)
         if registered is not None:
             manager.unregister(registered)
-        return record("failed", _reason(error, point.module))
-    return record("loaded", **offers)
+        return replace(record, state="failed", reason=_reason(error, point.module))
+    return replace(
+        record, generators=offers.generators, analyses=offers.analyses, measures=offers.measures
+    )
 
 
-def _load(
-    point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims
-) -> dict[str, tuple[Any, ...]]:
+class _Offers(NamedTuple):
+    generators: tuple[GeneratorLoader, ...]
+    analyses: tuple[type[Analysis[Any]], ...]
+    measures: tuple[Measure, ...]
+
+    def names(self) -> list[tuple[str, str]]:
+        """(kind, name) of everything offered."""
+        return [
+            *(("generator", loader.name) for loader in self.generators),
+            *(("analysis", analysis.name) for analysis in self.analyses),
+            *(("measure", measure.name) for measure in self.measures),
+        ]
+
+
+def _load(point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims) -> _Offers:
     if manager.has_plugin(point.name):
         raise PluginError(f"the plugin name {point.name!r} is taken")
     plugin = point.load()
     _check_hook_names(plugin, manager)
     manager.register(plugin, name=point.name)
-    offers: dict[str, tuple[Any, ...]] = {
-        "generators": _ask(manager, plugin, "register_generators", _is_a(GeneratorLoader)),
-        "analyses": _ask(manager, plugin, "register_analyses", _is_analysis),
-        "measures": _ask(manager, plugin, "register_measures", _is_a(Measure)),
-    }
-    names = [(kind, offer.name) for kind, offered in offers.items() for offer in offered]
+    offers = _Offers(
+        generators=_ask(manager, plugin, "register_generators", _is_a(GeneratorLoader)),
+        analyses=_ask(manager, plugin, "register_analyses", _is_analysis),
+        measures=_ask(manager, plugin, "register_measures", _is_a(Measure)),
+    )
+    names = offers.names()
     claims.check(point.name, names)
     claims.take(point.name, names)
     return offers

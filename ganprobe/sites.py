@@ -163,7 +163,8 @@ class LayerTable:
         if layer is None:
             known = [known for known in (*self._layers, *self._aliases) if known]
             hint = f"list them: ganprobe layers {self.generator}"
-            raise UnknownNameError("layer", name, known, hint=hint)
+            where = f"generator {self.generator!r}"
+            raise UnknownNameError("layer", name, known, where=where, hint=hint)
         return layer
 
     def resolve(self, site: str | Site) -> list[SiteTensor]:

@@ -55,7 +55,7 @@ def _usage_sentence(error: click.UsageError) -> str:
 
 def _show_traceback_if_asked() -> None:
     if os.environ.get(TRACEBACK_VARIABLE):
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
 
 
 def _fail(sentence: str, status: int) -> None:

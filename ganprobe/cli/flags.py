@@ -75,7 +75,7 @@ def _metavar(annotation: object) -> str:
     inner = [part for part in (annotation, *get_args(annotation)) if part in named]
     if get_origin(annotation) is tuple and inner:
         return "3,7,10-20"
-    return named[inner[0]] if inner else "NAME"  # type: ignore[index]
+    return named[inner[0]] if inner else "NAME"
 
 
 def _help(field: FieldInfo) -> str:

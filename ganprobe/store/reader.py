@@ -76,7 +76,7 @@ class ActivationStore:
         name = group_name(wanted)
         if name not in self._file:
             known = [str(site) for site in self.sites]
-            raise UnknownNameError("site", str(wanted), known, hint=f"recorded in {self.path}")
+            raise UnknownNameError("site", str(wanted), known, where=str(self.path))
         return torch.from_numpy(self._file[name]["activation"][samples])
 
     def latents(self, samples: slice = slice(None)) -> Latents:

@@ -11,24 +11,26 @@ class TraversalParams(Params):
     """What is walked, how far, and what is shown."""
 
     dims: Indices | None = Field(
-        None, description="Dimensions to walk: 3,7,10-20. Without it, all of them."
+        default=None, description="Dimensions to walk: 3,7,10-20. Without it, all of them."
     )
     bases: int = Field(
-        16, ge=1, description="Base samples that the ranking is taken over; all else stays."
+        default=16, ge=1, description="Base samples that the ranking is taken over; all else stays."
     )
-    steps: int = Field(9, ge=2, description="Steps of each walk.")
+    steps: int = Field(default=9, ge=2, description="Steps of each walk.")
     low: float | None = Field(
-        None, description="First value. Without it, -3 or the lower end of the prior."
+        default=None, description="First value. Without it, -3 or the lower end of the prior."
     )
     high: float | None = Field(
-        None, description="Last value. Without it, 3 or the upper end of the prior."
+        default=None, description="Last value. Without it, 3 or the upper end of the prior."
     )
-    rows: int = Field(6, ge=1, description="Base samples that a figure shows, one in each row.")
+    rows: int = Field(
+        default=6, ge=1, description="Base samples that a figure shows, one in each row."
+    )
     figures: int = Field(
-        4, ge=1, description="Dimensions that get a figure, from the top of the ranking."
+        default=4, ge=1, description="Dimensions that get a figure, from the top of the ranking."
     )
     measure: tuple[str, ...] = Field(
-        (), description="Follow this measure along the walks; may be given several times."
+        default=(), description="Follow this measure along the walks; may be given several times."
     )
 
 

@@ -128,7 +128,9 @@ class _Mosaic:
         return -self.gap, self.width - self.gap
 
 
-def _relative(box: tuple[float, float, float, float], figure: Figure) -> tuple[float, ...]:
+def _relative(
+    box: tuple[float, float, float, float], figure: Figure
+) -> tuple[float, float, float, float]:
     """Left, bottom, width and height in inches, as shares of the figure."""
     width, height = figure.get_size_inches()
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height

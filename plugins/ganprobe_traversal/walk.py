@@ -52,7 +52,8 @@ class Walks:
     @property
     def mean_effects(self) -> NDArray[np.float64]:
         """(dim,) the effect of each dimension: mean over bases and steps, 0 to 1."""
-        return self.effects.mean(axis=(1, 2))
+        means: NDArray[np.float64] = self.effects.mean(axis=(1, 2))
+        return means
 
     @property
     def ranking(self) -> list[int]:
@@ -113,7 +114,7 @@ def walked_latents(
     steps = torch.from_numpy(values).to(z.dtype)
     for job, (dim, _) in enumerate(jobs):
         walks[job, 1:, dim] = steps
-    return walks.unflatten(2, bases.z.shape[1:])
+    return torch.unflatten(walks, 2, bases.z.shape[1:])
 
 
 def _walk(
@@ -125,7 +126,7 @@ def _walk(
     """Images (job, 1 + step, channel, y, x) in [0, 1]."""
     latents = walked_latents(bases, jobs, values)
     images = context.probe.images(latents.flatten(0, 1))
-    return context.generator.to_unit_range(images).unflatten(0, latents.shape[:2])
+    return torch.unflatten(context.generator.to_unit_range(images), 0, latents.shape[:2])
 
 
 def _shown_images(

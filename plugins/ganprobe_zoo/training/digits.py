@@ -57,7 +57,7 @@ def train_classifier(mnist: Path, output: Path, epochs: int, batch_size: int, se
                 logits = classifier(_jittered(images))
             loss = functional.cross_entropy(logits.float(), labels)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
         click.echo(f"epoch {epoch + 1}: test accuracy {_accuracy(classifier, held_out):.4f}")
@@ -123,7 +123,8 @@ class _Game:
 
     averaging = 0.999
     penalty, penalised_every = 1.0, 16
-    digit_weight = 0.5
+    digit_weight = 1.0
+    rate = 5e-4
 
     @classmethod
     def start(cls, latent_size: int, *, steps: int, seed: int) -> _Game:
@@ -136,8 +137,8 @@ class _Game:
             generator,
             copy.deepcopy(generator),
             discriminator.to(memory_format=torch.channels_last),
-            torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True),
-            torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True),
+            _adam(generator),
+            _adam(discriminator),
             _spread_directions(latent_size, source),
             steps,
         )
@@ -220,7 +221,7 @@ class _Game:
         remaining = min(1.0, 2.0 * (1.0 - self.done / self.steps))
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
             for group in optimiser.param_groups:
-                group["lr"] = 2e-4 * max(remaining, 0.1)
+                group["lr"] = self.rate * max(remaining, 0.1)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -275,9 +276,13 @@ def _mean_losses(losses: list[tuple[float, float]]) -> dict[str, float]:
     return {"loss_discriminator": round(discriminator, 3), "loss_generator": round(generator, 3)}
 
 
+def _adam(network: nn.Module) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=_Game.rate, betas=(0.5, 0.999), fused=True)
+
+
 def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimiser.step()
 
 

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import xarray
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from ganprobe import (
+    Ablate,
+    ActivationStore,
+    ForwardError,
+    Generator,
+    OutputExistsError,
+    ParameterError,
+    Probe,
+    Site,
+    StoreError,
+    UnknownNameError,
+)
+from ganprobe.store.layout import chunk_shape, group_name, site_of_group
+from subjects import TinyNetwork
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_what_is_recorded_reads_back(tiny: Generator, tmp_path: Path, batch_size: int) -> None:
+    probe = Probe(tiny)
+    path = probe.record(
+        20, ["2", "4#5,1", "0"], tmp_path / "a.h5", seed=3, batch_size=batch_size, images=True
+    )
+    expected = probe.run(tiny.sample(20, seed=3), record=["2", "4#5,1", "0"])
+    with ActivationStore(path) as store:
+        assert store.n_samples == 20
+        assert set(store.sites) == {Site.parse(site) for site in ("2", "4#5,1", "0")}
+        for site in store.sites:
+            assert torch.allclose(store.activations(site), expected[site], atol=1e-6)
+        assert torch.equal(store.activations("2", slice(5, 9)), store.activations("2")[5:9])
+        assert torch.allclose(store.images(), expected.images, atol=1e-6)
+        latents = store.latents(slice(4, 6))
+        assert torch.equal(latents.z, expected.latents.z[4:6])
+        assert (latents.seed, latents.indices) == (3, (4, 5))
+
+
+def test_xarray_opens_every_group_with_named_dimensions(tiny: Generator, tmp_path: Path) -> None:
+    path = Probe(tiny).record(5, ["2", "0", "4#5,1"], tmp_path / "a.h5", images=True)
+    dims = {
+        "sites/2": ("activation", ("sample", "unit", "y", "x"), (5, 6, 4, 4)),
+        "sites/0": ("activation", ("sample", "unit"), (5, 32)),
+        "sites/4#5,1": ("activation", ("sample", "unit", "y", "x"), (5, 2, 4, 4)),
+        "latents": ("z", ("sample", "latent"), (5, 5)),
+        "images": ("image", ("sample", "channel", "y", "x"), (5, 1, 8, 8)),
+    }
+    for group, (name, names, shape) in dims.items():
+        with xarray.open_dataset(path, engine="h5netcdf", group=group) as opened:
+            assert opened[name].dims == names
+            assert opened[name].shape == shape
+            assert opened["sample"].values.tolist() == [0, 1, 2, 3, 4]
+    with xarray.open_dataset(path, engine="h5netcdf", group="sites/4#5,1") as opened:
+        assert opened["unit"].values.tolist() == [5, 1]
+    with xarray.open_datatree(path, engine="h5netcdf") as tree:
+        assert tree["sites/2"]["activation"].dims == ("sample", "unit", "y", "x")
+
+
+def test_the_file_says_how_it_was_made(tiny: Generator, tmp_path: Path) -> None:
+    edits = [Ablate("2#1")]
+    path = Probe(tiny).record(
+        5, ["4"], tmp_path / "a.h5", seed=9, interventions=edits, command="ganprobe record ..."
+    )
+    with ActivationStore(path) as store:
+        made = store.provenance
+    assert made["generator"]["weights_sha256"] == tiny.weights_sha256()
+    assert made["generator"]["latent_space"] == tiny.latent_space.to_json()
+    assert (made["seed"], made["device"], made["dtype"]) == (9, "cpu", "float32")
+    assert made["parameters"] == {
+        "sites": ["4"],
+        "interventions": ["Ablate('2#1', to=0.0, strength=1.0)"],
+        "n_samples": 5,
+        "batch_size": 64,
+    }
+    assert made["command"] == "ganprobe record ..."
+    assert made["versions"].keys() == {"ganprobe", "python", "torch", "numpy", "h5py"}
+
+
+def test_interventions_are_in_what_is_recorded(tiny: Generator, tmp_path: Path) -> None:
+    path = Probe(tiny).record(5, ["2"], tmp_path / "a.h5", interventions=[Ablate("2#1")])
+    with ActivationStore(path) as store:
+        recorded = store.activations("2")
+    assert recorded[:, 1].abs().sum() == 0.0
+    assert recorded[:, 0].abs().sum() > 0.0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [
+        (torch.float64, torch.float64),
+        (torch.float16, torch.float16),
+        (torch.bfloat16, torch.float32),
+    ],
+)
+def test_dtypes_are_kept_without_loss(
+    tiny: Generator, tmp_path: Path, dtype: torch.dtype, stored: torch.dtype
+) -> None:
+    probe = Probe(tiny, dtype=dtype)
+    path = probe.record(4, ["2"], tmp_path / "a.h5")
+    expected = probe.run(tiny.sample(4), record=["2"])["2"]
+    with ActivationStore(path) as store:
+        recorded = store.activations("2")
+    assert recorded.dtype == stored
+    assert torch.equal(recorded, expected.to(stored))
+
+
+def test_an_existing_file_stays_unless_it_may_be_replaced(tiny: Generator, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"a\.h5 exists; give --force"):
+        Probe(tiny).record(5, ["2"], path)
+    assert path.read_text() == "precious"
+    Probe(tiny).record(5, ["2"], path, overwrite=True)
+    with ActivationStore(path) as store:
+        assert store.n_samples == 5
+
+
+class Stopping(nn.Module):
+    """Raises at its n-th batch."""
+
+    def __init__(self, inner: nn.Module, error: BaseException, at: int) -> None:
+        super().__init__()
+        self.inner, self.error, self.at, self.count = inner, error, at, 0
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.count += 1
+        if self.count == self.at:
+            raise self.error
+        images: Tensor = self.inner(z)
+        return images
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broke"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", [None, "an older file"])
+def test_nothing_half_written_is_left(
+    network: TinyNetwork, tmp_path: Path, error: BaseException, old: str | None
+) -> None:
+    path = tmp_path / "a.h5"
+    if old is not None:
+        path.write_text(old)
+    module = Stopping(network, error, at=6).eval()
+    probe = Probe(Generator.from_module(module, latent=5))
+    with pytest.raises((ForwardError, KeyboardInterrupt)):
+        probe.record(20, ["inner.2"], path, batch_size=2, overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ([] if old is None else ["a.h5"])
+    assert old is None or path.read_text() == old
+    assert not network[2]._forward_hooks
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tiny: Generator, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot write .*a\.h5: .*choose another --output"):
+        Probe(tiny).record(5, ["2"], tmp_path / "file" / "a.h5")
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_first_sample(
+    tiny: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage(NamedTuple):
+        free: int
+
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(free=1000))
+    with pytest.raises(StoreError, match=r"needs [\d,]+ bytes but its disk has 1,000 free"):
+        Probe(tiny).record(5, ["2"], tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_site_without_a_batch_axis_is_refused_by_name(tmp_path: Path) -> None:
+    class Constant(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.ones(1, 3)
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.constant = Constant()
+
+        def forward(self, z: Tensor) -> Tensor:
+            constant: Tensor = self.constant(z)
+            return (z[:, :3] * constant).view(-1, 3, 1, 1)
+
+    probe = Probe(Generator.from_module(Network().eval(), latent=5))
+    with pytest.raises(StoreError, match="constant has 1 rows for 5 samples: it has no batch axis"):
+        probe.record(5, ["constant"], tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_impossible_requests_are_refused(tiny: Generator, tmp_path: Path) -> None:
+    probe, path = Probe(tiny), tmp_path / "a.h5"
+    with pytest.raises(ParameterError, match="number of samples is at least 1, got 0"):
+        probe.record(0, ["2"], path)
+    with pytest.raises(ParameterError, match="no site was given"):
+        probe.record(5, [], path)
+    with pytest.raises(UnknownNameError, match="no layer 'conv9'"):
+        probe.record(5, ["conv9"], path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_counts_every_sample(tiny: Generator, tmp_path: Path) -> None:
+    advanced: list[int] = []
+
+    class Bar:
+        def advance(self, n: int = 1) -> None:
+            advanced.append(n)
+
+    @contextmanager
+    def progress(total: int, what: str) -> Iterator[Bar]:
+        assert (total, what) == (20, "samples recorded")
+        yield Bar()
+
+    Probe(tiny).record(20, ["2"], tmp_path / "a.h5", batch_size=8, progress=progress)
+    assert advanced == [8, 8, 4]
+
+
+def test_other_files_are_no_stores(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no file"):
+        ActivationStore(tmp_path / "missing.h5")
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(StoreError, match="is not an HDF5 file"):
+        ActivationStore(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["values"] = np.arange(3)
+    with pytest.raises(StoreError, match="no activation store of format version 1"):
+        ActivationStore(tmp_path / "foreign.h5")
+
+
+def test_what_a_store_does_not_hold_is_named(tiny: Generator, tmp_path: Path) -> None:
+    path = Probe(tiny).record(5, ["2"], tmp_path / "a.h5")
+    with ActivationStore(path) as store:
+        with pytest.raises(UnknownNameError, match=r"no site '3' in .*a\.h5; nearest: 2"):
+            store.activations("3")
+        with pytest.raises(StoreError, match="holds no images; record them with --images"):
+            store.images()
+
+
+@given(st.text(st.characters(exclude_characters="[]@#:"), min_size=1, max_size=12))
+def test_any_layer_name_has_a_group_name_and_reads_back(layer: str) -> None:
+    group = group_name(Site(layer))
+    name = group.removeprefix("sites/")
+    assert name not in ("", ".", "..")
+    assert not set(name) & {"/", "\0"}
+    assert site_of_group(name) == Site(layer)
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=4), st.sampled_from([2, 4, 8]))
+def test_chunks_are_within_the_stated_bounds(sizes: list[int], itemsize: int) -> None:
+    shape = (10_000, *sizes)
+    chunk = chunk_shape(shape, itemsize)
+    n_bytes = int(np.prod(chunk, dtype=np.int64)) * itemsize
+    assert all(1 <= part <= whole for part, whole in zip(chunk, shape, strict=True))
+    assert n_bytes <= 1024 * 1024
+    assert n_bytes >= 128 * 1024 or chunk[:2] == shape[:2]
+
+
+def test_provenance_is_json_in_an_attribute(tiny: Generator, tmp_path: Path) -> None:
+    path = Probe(tiny).record(2, ["2"], tmp_path / "a.h5")
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["provenance"])["generator"]["name"] == "tiny"
+        assert file.attrs["format"] == "ganprobe-activations"

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+from matplotlib.figure import Figure as Drawing
+
+from ganprobe import Array, Figure, GanprobeError, OutputExistsError, PluginError, Result, Table
+from ganprobe.provenance import Provenance
+from ganprobe.results import result_folder
+
+
+def example(value: float = 1.0) -> Result:
+    return Result(
+        findings=["It is so."],
+        arrays={
+            "effect": Array(np.full((2, 3), value), ("dim", "step"), "percent", "how much"),
+            "other": Array(np.arange(3), ("step",)),
+        },
+        coordinates={"dim": [4, 7], "step": ["low", "middle", "high"]},
+        tables={"ranking": Table(("rank", "dim"), ((1, 4), (2, 7)))},
+        figures={"bars": Figure(Drawing(), "Some bars.")},
+    )
+
+
+def provenance() -> Provenance:
+    return Provenance({"name": "tiny"}, 3, "cpu", "float32", {"steps": 9}, "ganprobe run x tiny")
+
+
+def save(path: Path, result: Result, *, overwrite: bool = False) -> list[Path]:
+    with result_folder(path, overwrite=overwrite) as folder:
+        return folder.save(result, analysis="x", provenance=provenance())
+
+
+def test_a_saved_result_opens_with_names_and_says_how_it_was_made(tmp_path: Path) -> None:
+    files = save(tmp_path / "deep" / "out", example())
+    names = {file.relative_to(tmp_path / "deep" / "out").as_posix() for file in files}
+    assert names == {"result.json", "result.h5", "figures/bars.png"}
+    assert all(file.stat().st_size for file in files)
+    with xarray.open_dataset(tmp_path / "deep/out/result.h5", engine="h5netcdf") as opened:
+        effect = opened["effect"]
+        assert effect.dims == ("dim", "step")
+        assert effect.sel(dim=7, step="high").item() == 1.0
+        assert effect.attrs == {"units": "percent", "description": "how much"}
+    record = json.loads((tmp_path / "deep/out/result.json").read_text())
+    assert record["findings"] == ["It is so."]
+    assert record["tables"]["ranking"]["rows"] == [[1, 4], [2, 7]]
+    assert record["figures"]["bars"] == {"file": "figures/bars.png", "caption": "Some bars."}
+    assert record["arrays"]["effect"]["shape"] == [2, 3]
+    assert record["provenance"] == json.loads(json.dumps(provenance().to_json())) | {
+        "created": record["provenance"]["created"]
+    }
+
+
+def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    save(tmp_path / "out", example())
+    with pytest.raises(OutputExistsError, match="out is not empty; give --force"):
+        save(tmp_path / "out", example())
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputExistsError, match="file is a file; --output is a folder"):
+        save(tmp_path / "file", example(), overwrite=True)
+
+
+def test_replacing_keeps_other_files_and_drops_old_figures(tmp_path: Path) -> None:
+    save(tmp_path / "out", example())
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    changed = Result(findings=["Not so."], figures={"dots": Figure(Drawing(), "Some dots.")})
+    save(tmp_path / "out", changed, overwrite=True)
+    names = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.*")}
+    assert names == {
+        "out/notes.txt",
+        "out/result.json",
+        "out/result.h5",
+        "out/figures/dots.png",
+    }
+
+
+def test_work_that_fails_leaves_the_old_result_and_nothing_else(tmp_path: Path) -> None:
+    save(tmp_path / "out", example(1.0))
+    before = (tmp_path / "out" / "result.json").read_bytes()
+
+    def fail() -> None:
+        with result_folder(tmp_path / "out", overwrite=True):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(GanprobeError, match=r"cannot write .*: .*choose another --output"):
+        save(tmp_path / "file" / "out", example())
+
+
+def test_arrays_that_do_not_fit_their_dimensions_are_refused() -> None:
+    with pytest.raises(PluginError, match=r"'a' has shape \(2, 3\) but dims \('x',\)"):
+        Result(arrays={"a": Array(np.zeros((2, 3)), ("x",))})
+    with pytest.raises(PluginError, match="'x' is 3 long in array 'b', 2 before"):
+        Result(arrays={"a": Array(np.zeros(2), ("x",)), "b": Array(np.zeros(3), ("x",))})
