@@ -1,1 +1,0 @@
-"""Benchmarks: one script for each claim."""

@@ -1,0 +1,82 @@
+"""What the documents say works as it stands."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganprobe import hookspecs
+from ganprobe.plugins import discover
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PLUGINS_README = (ROOT / "plugins" / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_ci_runs_the_two_commands_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert len(blocks(README, "sh")) == 2
+    for number in (1, 2):
+        assert f'bash -euo pipefail -c "$(readme_command {number})"' in script
+
+
+def test_the_main_command_sets_up_runs_and_names_what_to_look_at() -> None:
+    main_job, tests = blocks(README, "sh")
+    assert "ganprobe record digits" in main_job
+    assert "ganprobe run traversal digits" in main_job.splitlines()[-1]
+    assert tests.splitlines()[-1] == ".venv/bin/pytest"
+
+
+@pytest.mark.parametrize("program", blocks(README, "python"))
+def test_the_readmes_programs_run(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\| `ganprobe ([^`]*)`", README, re.MULTILINE))
+def test_the_readmes_commands_run(
+    line: str,
+    ganprobe_command: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished = ganprobe_command(*line.replace("--samples 1000", "--samples 10").split())
+    assert finished.status == 0, finished.err
+
+
+def test_the_plugins_example_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = blocks(PLUGINS_README, "python")
+    (tmp_path / "my_module.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    (record,) = discover([EntryPoint("brightness", "my_module", "ganprobe")])
+    assert record.state == "loaded", record.reason
+    (analysis,) = record.analyses
+
+    from ganprobe import Context, Probe, load
+
+    probe = Probe(load("digits"))
+    result = analysis().run(Context(probe, 0, lambda name: pytest.fail(name)), analysis.Params())
+    assert re.fullmatch(r"The mean brightness is 0\.\d{3} \(n = 64\)\.", result.findings[0])
+
+
+def test_every_hook_is_documented_with_its_signature() -> None:
+    documented = set(re.findall(r"^register_.*$", PLUGINS_README, re.MULTILINE))
+    specified = {
+        f"{name}{inspect.signature(hook)}".replace("'", "")
+        for name, hook in inspect.getmembers(hookspecs, inspect.isfunction)
+        if name.startswith("register_")
+    }
+    assert documented == specified

@@ -1,0 +1,67 @@
+"""A published generator of digits, on its real weights, where a copy of them is at hand.
+
+They may not be distributed, so they are read from the folder that GANPROBE_TEST_WEIGHTS names,
+or from ``shared/data`` beside the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from described import read_described
+from ganprobe import Ablate, ActivationStore, Probe
+
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
+FOLDER = Path(os.environ.get("GANPROBE_TEST_WEIGHTS", BESIDE))
+DESCRIPTION = FOLDER / "mnist_swap_gan.json"
+
+pytestmark = pytest.mark.skipif(not DESCRIPTION.exists(), reason="the weights are not at hand")
+
+
+def test_its_layers_are_those_of_its_description() -> None:
+    layers = Probe(read_described(DESCRIPTION)).layers()
+    described = json.loads(DESCRIPTION.read_text())["layers"]
+    assert [layer.name for layer in layers if layer.name] == [layer["name"] for layer in described]
+    shapes = {name: layers.resolve_one(name).shape for name in ("act1", "act2", "act3", "act4")}
+    assert shapes == {
+        "act1": (256, 7, 7),
+        "act2": (128, 7, 7),
+        "act3": (64, 14, 14),
+        "act4": (1, 28, 28),
+    }
+
+
+def test_recording_and_ablating_equal_forwards_cut_in_two_in_float64() -> None:
+    generator = read_described(DESCRIPTION)
+    probe = Probe(generator, dtype=torch.float64)
+    module = probe.generator.module
+    assert isinstance(module, torch.nn.Sequential)
+    latents = generator.sample(4, seed=1)
+    cut = [name for name, _ in module.named_children()].index("act2") + 1
+    units = torch.randperm(128, generator=torch.Generator().manual_seed(2))[:20].tolist()
+    with torch.no_grad():
+        maps = module[:cut](latents.z.double())
+        edited = maps.clone()
+        edited[:, units] = 0.0
+        images = module[cut:](edited)
+    site = f"act2#{','.join(map(str, units))}"
+    run = probe.run(latents, [Ablate(site)], record=["act2"])
+    assert torch.allclose(run["act2"], edited, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(run.images, images, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(probe.run(latents, record=["act2"])["act2"], maps, rtol=1e-12)
+
+
+def test_its_activations_are_recorded(tmp_path: Path) -> None:
+    probe = Probe(read_described(DESCRIPTION))
+    path = probe.record(100, ["act2", "act3"], tmp_path / "swap.h5", seed=5)
+    with ActivationStore(path) as store:
+        latents = store.latents(slice(90, 100))
+        again = probe.run(latents, record=["act2", "act3"])
+        for site in ("act2", "act3"):
+            stored = store.activations(site, slice(90, 100))
+            assert torch.allclose(stored, again[site], atol=1e-5)
