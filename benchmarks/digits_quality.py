@@ -4,8 +4,8 @@
 
 Judged by the shipped classifier on 10 000 samples: the share with a best class above 0.9, the
 share of each class, and the Fréchet distance of the classifier's features to those of MNIST's
-10 000 test images. ``--peer`` judges another generator in the same run, described as `described.py` says.
-``--weights`` judges other weights of `digits`.
+10 000 test images. ``--peer`` judges another generator in the same run, described as
+`described.py` says. ``--weights`` judges other weights of `digits`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from described import read_described
 from ganprobe import Generator, Probe
 from ganprobe_zoo.digits import WEIGHTS, load_classifier
 from ganprobe_zoo.networks import DigitsGenerator
