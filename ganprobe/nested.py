@@ -13,9 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Path", "pick", "place", "tensors_in"]
+__all__ = ["Path", "arguments", "pick", "place", "tensors_in"]
 
 Path = tuple[int | str, ...]
+
+
+def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int | str, Any]:
+    """What a module was given, by position and keyword."""
+    given: dict[int | str, Any] = dict(enumerate(args))
+    given.update(kwargs.items())
+    return given
 
 
 def tensors_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
