@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -103,28 +103,31 @@ class Probe:
 
     def runs(
         self,
-        n_samples: int,
+        samples: int | Latents,
         interventions: Iterable[Intervention] = (),
         *,
         record: Iterable[str | Site] = (),
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> Iterator[Run]:
-        """Runs over samples 0..n_samples-1 of a seed, one batch at a time in constant memory.
+        """Runs over many samples, one batch at a time, in constant memory.
 
         The plan is made and checked before the first batch; hooks are on the module only while
         a batch runs.
 
+        Args:
+            samples: how many of `seed`, counted from 0; or latents, whose own seed it then is.
+
         Raises:
             ParameterError: fewer than one sample or a batch size below 1; and as `run`.
         """
-        _check_counts(n_samples, batch_size)
+        _check_counts(samples, batch_size)
         plan = make_plan(self._table, record=record, interventions=interventions)
-        return self._batches(plan, n_samples, seed, batch_size)
+        return self._batches(plan, self._latents(samples, seed, batch_size))
 
     def record(
         self,
-        n_samples: int,
+        samples: int | Latents,
         sites: Iterable[str | Site],
         output: str | Path,
         *,
@@ -136,12 +139,13 @@ class Probe:
         progress: Progress = silent,
         command: str | None = None,
     ) -> Path:
-        """Stream the activations of samples 0..n_samples-1 of a seed into an HDF5 file.
+        """Stream the activations of many samples into an HDF5 file.
 
-        Memory stays constant whatever `n_samples` is. The file appears under its name only
+        Memory stays constant whatever their number is. The file appears under its name only
         when it is whole.
 
         Args:
+            samples: how many of `seed`, counted from 0; or latents, whose own seed it then is.
             sites: what is recorded.
             output: the file.
             images: also keep the images.
@@ -158,21 +162,30 @@ class Probe:
             ParameterError: no site or no sample was asked for; and as `run`.
         """
         recorded = [Site.parse(site) for site in sites]
-        _check_counts(n_samples, batch_size)
+        _check_counts(samples, batch_size)
         if not recorded:
             raise ParameterError("no site was given; name at least one")
         edits = list(interventions)
         spec = RecordingSpec(
             path=Path(output),
-            n_samples=n_samples,
+            samples=_indices(samples),
             sites={site: self._table.resolve_one(site) for site in recorded},
             latent_space=self.generator.latent_space,
             image_shape=self.image_shape if images else None,
             dtype=self.dtype,
-            provenance=self._provenance(recorded, edits, n_samples, seed, batch_size, command),
+            provenance=self.provenance(
+                {
+                    "sites": [str(site) for site in recorded],
+                    "interventions": [repr(edit) for edit in edits],
+                    "n_samples": len(_indices(samples)),
+                    "batch_size": batch_size,
+                },
+                seed=samples.seed if isinstance(samples, Latents) else seed,
+                command=command,
+            ),
             overwrite=overwrite,
         )
-        batches = self.runs(n_samples, edits, record=recorded, seed=seed, batch_size=batch_size)
+        batches = self.runs(samples, edits, record=recorded, seed=seed, batch_size=batch_size)
         return write_store(spec, batches, progress)
 
     @property
@@ -184,6 +197,19 @@ class Probe:
     def images(self, latents: Latents | Tensor) -> Tensor:
         """The images of these latents, with nothing edited and nothing recorded."""
         return self.run(latents).images
+
+    def provenance(
+        self, parameters: Mapping[str, object], *, seed: int | None, command: str | None = None
+    ) -> Provenance:
+        """How something is being made with this probe: versions, weights, device, parameters."""
+        return Provenance(
+            generator=self.generator.to_json(),
+            seed=seed,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            parameters=parameters,
+            command=command,
+        )
 
     @cached_property
     def _table(self) -> LayerTable:
@@ -198,13 +224,20 @@ class Probe:
         return table
 
     @torch.no_grad()
-    def _batches(self, plan: Plan, n_samples: int, seed: int, batch_size: int) -> Iterator[Run]:
-        for start in range(0, n_samples, batch_size):
-            n = min(batch_size, n_samples - start)
-            latents = self._ready(self.generator.sample(n, seed=seed, start=start))
+    def _batches(self, plan: Plan, batches: Iterable[Latents]) -> Iterator[Run]:
+        for batch in batches:
+            latents = self._ready(batch)
             with Hooks(self.generator.module, plan) as hooks:
                 run = self._forward(latents, hooks)
             yield run
+
+    def _latents(self, samples: int | Latents, seed: int, batch_size: int) -> Iterator[Latents]:
+        if isinstance(samples, Latents):
+            yield from samples.split(batch_size)
+            return
+        for start in range(0, samples, batch_size):
+            n = min(batch_size, samples - start)
+            yield self.generator.sample(n, seed=seed, start=start)
 
     def _forward(self, latents: Latents, hooks: Hooks) -> Run:
         recording = hooks.begin()
@@ -221,36 +254,6 @@ class Probe:
                 f" least one sample, got {tuple(given.z.shape)}"
             )
         return given.to(self.device, self.dtype)
-
-    def _provenance(
-        self,
-        sites: list[Site],
-        interventions: list[Intervention],
-        n_samples: int,
-        seed: int,
-        batch_size: int,
-        command: str | None,
-    ) -> Provenance:
-        parameters = {
-            "sites": [str(site) for site in sites],
-            "interventions": [repr(intervention) for intervention in interventions],
-            "n_samples": n_samples,
-            "batch_size": batch_size,
-        }
-        return self.provenance(parameters, seed=seed, command=command)
-
-    def provenance(
-        self, parameters: dict[str, object], *, seed: int, command: str | None = None
-    ) -> Provenance:
-        """How something is being made with this probe: versions, weights, device, parameters."""
-        return Provenance(
-            generator=self.generator.to_json(),
-            seed=seed,
-            device=str(self.device),
-            dtype=str(self.dtype).removeprefix("torch."),
-            parameters=parameters,
-            command=command,
-        )
 
 
 def _placed(
@@ -281,7 +284,15 @@ def _reference_tensor(generator: Generator) -> Tensor:
     return torch.empty(0)
 
 
-def _check_counts(n_samples: int, batch_size: int) -> None:
+def _indices(samples: int | Latents) -> Sequence[int]:
+    """The sample indices; positions where latents were not drawn from a seed."""
+    if isinstance(samples, Latents):
+        return samples.indices if samples.indices is not None else range(len(samples))
+    return range(samples)
+
+
+def _check_counts(samples: int | Latents, batch_size: int) -> None:
+    n_samples = len(samples) if isinstance(samples, Latents) else samples
     for count, what in ((n_samples, "number of samples"), (batch_size, "batch size")):
         if count < 1:
             raise ParameterError(f"the {what} is at least 1, got {count}")

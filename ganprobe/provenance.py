@@ -23,7 +23,7 @@ class Provenance:
 
     Args:
         generator: its name, weights' SHA-256, latent space and normalisation mode.
-        seed: of the latents; sample i of the seed is always the same.
+        seed: of the latents; sample i of a seed is always the same. None: they were given.
         device: where the generator ran, as torch names it.
         dtype: of its weights.
         parameters: of the analysis or recording, as plain values.
@@ -34,7 +34,7 @@ class Provenance:
     """
 
     generator: Mapping[str, Any]
-    seed: int
+    seed: int | None
     device: str
     dtype: str
     parameters: Mapping[str, Any]

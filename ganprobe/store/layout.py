@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -39,7 +39,7 @@ class RecordingSpec:
     """What a store will hold, known before the first sample."""
 
     path: Path
-    n_samples: int
+    samples: Sequence[int]
     sites: Mapping[Site, SiteTensor]
     latent_space: LatentSpace
     image_shape: tuple[int, ...] | None
@@ -55,7 +55,7 @@ class Dataset:
     group: str
     name: str
     dimensions: tuple[str, ...]
-    coordinates: tuple[tuple[int, ...] | range, ...]
+    coordinates: tuple[Sequence[int], ...]
     dtype: np.dtype[np.generic]
     attributes: Mapping[str, str]
 
@@ -73,15 +73,15 @@ class Dataset:
 def datasets(spec: RecordingSpec) -> dict[Site | str, Dataset]:
     """Every dataset of a store: by site, and ``"latents"`` and ``"images"``."""
     found: dict[Site | str, Dataset] = {
-        site: _site_dataset(site, tensor, spec.n_samples) for site, tensor in spec.sites.items()
+        site: _site_dataset(site, tensor, spec.samples) for site, tensor in spec.sites.items()
     }
     latent_shape = spec.latent_space.shape
     names = ("latent", *(f"latent_{axis}" for axis in range(1, len(latent_shape))))
-    found["latents"] = _dataset("latents", "z", names, latent_shape, spec.n_samples, spec.dtype)
+    found["latents"] = _dataset("latents", "z", names, latent_shape, spec.samples, spec.dtype)
     if spec.image_shape is not None:
         names = ("channel", "y", "x")
         shape = spec.image_shape
-        found["images"] = _dataset("images", "image", names, shape, spec.n_samples, spec.dtype)
+        found["images"] = _dataset("images", "image", names, shape, spec.samples, spec.dtype)
     return found
 
 
@@ -132,11 +132,11 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(chunk)
 
 
-def _site_dataset(site: Site, tensor: SiteTensor, n_samples: int) -> Dataset:
+def _site_dataset(site: Site, tensor: SiteTensor, samples: Sequence[int]) -> Dataset:
     units = range(tensor.n_units) if site.units is None else site.units
     names, shape = _site_dimensions(tensor)
     axis = names.index("unit")
-    coordinates = [range(n_samples), *(range(size) for size in shape)]
+    coordinates = [samples, *(range(size) for size in shape)]
     dtype = getattr(torch, tensor.dtype)
     return Dataset(
         group_name(site),
@@ -165,8 +165,8 @@ def _dataset(
     name: str,
     dimensions: tuple[str, ...],
     shape: tuple[int, ...],
-    n_samples: int,
+    samples: Sequence[int],
     dtype: torch.dtype,
 ) -> Dataset:
-    coordinates = (range(n_samples), *(range(size) for size in shape))
+    coordinates = (samples, *(range(size) for size in shape))
     return Dataset(group, name, ("sample", *dimensions), coordinates, stored_dtype(dtype), {})

@@ -83,7 +83,7 @@ class ActivationStore:
         """The latents of a run of samples, with their seed and indices."""
         indices = tuple(int(index) for index in self._file["latents/sample"][samples])
         z = torch.from_numpy(self._file["latents/z"][samples])
-        return Latents(z, int(self.provenance["seed"]), indices)
+        return Latents(z, self.provenance["seed"], indices)
 
     def images(self, samples: slice = slice(None)) -> Tensor:
         """The images of a run of samples, (n, channels, height, width).

@@ -100,7 +100,7 @@ def _create(
 ) -> dict[Site | str, Any]:
     file.attrs["format"] = FORMAT
     file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["n_samples"] = spec.n_samples
+    file.attrs["n_samples"] = len(spec.samples)
     file.attrs["provenance"] = json.dumps(spec.provenance.to_json())
     return {key: _create_dataset(file, dataset) for key, dataset in planned.items()}
 
@@ -133,7 +133,7 @@ def _stream(
     in_flight: deque[Future[None]] = deque()
     start = 0
     with (
-        progress(spec.n_samples, "samples recorded") as bar,
+        progress(len(spec.samples), "samples recorded") as bar,
         ThreadPoolExecutor(1, "ganprobe-store") as writer,
     ):
         for batch in batches:

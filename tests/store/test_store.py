@@ -20,6 +20,7 @@ from ganprobe import (
     ActivationStore,
     ForwardError,
     Generator,
+    Latents,
     OutputExistsError,
     ParameterError,
     Probe,
@@ -48,6 +49,21 @@ def test_what_is_recorded_reads_back(tiny: Generator, tmp_path: Path, batch_size
         latents = store.latents(slice(4, 6))
         assert torch.equal(latents.z, expected.latents.z[4:6])
         assert (latents.seed, latents.indices) == (3, (4, 5))
+
+
+def test_given_latents_are_recorded_with_their_own_seed_and_indices(
+    tiny: Generator, tmp_path: Path
+) -> None:
+    probe = Probe(tiny)
+    latents = tiny.sample(10, seed=6, start=90)
+    with ActivationStore(probe.record(latents, ["2"], tmp_path / "a.h5", batch_size=4)) as store:
+        assert torch.allclose(store.activations("2"), probe.run(latents, record=["2"])["2"])
+        assert store.latents().indices == tuple(range(90, 100))
+        assert store.latents().seed == 6
+    own = Latents(torch.randn(3, 5))
+    with ActivationStore(probe.record(own, ["2"], tmp_path / "b.h5")) as store:
+        assert torch.equal(store.latents().z, own.z)
+        assert (store.latents().seed, store.latents().indices) == (None, (0, 1, 2))
 
 
 def test_xarray_opens_every_group_with_named_dimensions(tiny: Generator, tmp_path: Path) -> None:
