@@ -19,7 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 seed: Callable[[F], F] = click.option(
     "--seed",
-    type=click.IntRange(0, 2**64 - 1),
+    type=int,
+    metavar="NUMBER",
     default=0,
     show_default=True,
     help="Sample i of a seed is always the same.",
@@ -59,23 +60,30 @@ def _flag(name: str, field: FieldInfo) -> click.Option:
             [f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=_help(field)
         )
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    is_many = get_origin(field.annotation) in (tuple, list) and not field.metadata
+    is_many = get_origin(field.annotation) in (tuple, list) and not _is_indices(field)
     return click.Option(
         [flag],
         type=click.Choice([str(choice) for choice in choices]) if choices else str,
-        metavar=None if choices else _metavar(field.annotation),
+        metavar=None if choices else _metavar(field),
         multiple=is_many,
         required=field.is_required(),
         help=_help(field),
     )
 
 
-def _metavar(annotation: object) -> str:
-    named = {int: "NUMBER", float: "NUMBER"}
-    inner = [part for part in (annotation, *get_args(annotation)) if part in named]
-    if get_origin(annotation) is tuple and inner:
+def _is_indices(field: FieldInfo) -> bool:
+    """Whether a field is `Indices`, or `Indices | None`."""
+    from ganprobe.params import Indices
+
+    _, reader, *_ = get_args(Indices)
+    return reader in field.metadata or Indices in get_args(field.annotation)
+
+
+def _metavar(field: FieldInfo) -> str:
+    if _is_indices(field):
         return "3,7,10-20"
-    return named[inner[0]] if inner else "NAME"
+    is_number = {int, float} & {field.annotation, *get_args(field.annotation)}
+    return "NUMBER" if is_number else "NAME"
 
 
 def _help(field: FieldInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ class _Analyses(click.Group):
         return _command(find_analysis(cmd_name))
 
 
-@click.group(name="run", short_help="Run an analysis: traversal, ...", cls=_Analyses)
+@click.group(name="run", short_help="Run an analysis on a generator.", cls=_Analyses)
 def command() -> None:
     """Run an analysis on a generator and write its result to a folder.
 
@@ -56,7 +57,7 @@ def _command(analysis: type[Any]) -> click.Command:
 
 def _help(analysis: type[Any]) -> str:
     examples = "\n".join(f"  {example}" for example in analysis.examples)
-    text = (analysis.__doc__ or analysis.summary).split("\n\n    Source:")[0]
+    text = inspect.cleandoc(analysis.__doc__ or analysis.summary).split("\n\nSource:")[0]
     return f"{text}\n\n\b\nExamples:\n{examples}" if examples else text
 
 
