@@ -82,10 +82,11 @@ def walk_dimensions(context: Context, params: TraversalParams) -> Walks:
     with context.progress(len(jobs), "walks") as bar:
         for chunk in _chunks(jobs, max(1, _BATCH_IMAGES // (1 + params.steps))):
             images = _walk(context, bases, [(dims[i], base) for i, base in chunk], values)
-            for walked, (i, base) in zip(images, chunk, strict=True):
-                effects[i, base] = _effect(walked)
-                for name, measure in measures.items():
-                    followed[name][i, base] = measure(walked).cpu().numpy()
+            places = tuple(np.array(chunk).T)  # positions of the dimensions, and the bases
+            effects[places] = _effects(images)
+            for name, measure in measures.items():
+                columns = measure(images.flatten(0, 1))  # (job * (1 + step), column)
+                followed[name][places] = columns.reshape(*images.shape[:2], -1).cpu().numpy()
             bar.advance(len(chunk))
     strongest = np.argsort(-effects.mean(axis=(1, 2)), kind="stable")[: params.figures]
     shown = tuple(dims[int(position)] for position in strongest)
@@ -144,11 +145,11 @@ def _shown_images(
     return images
 
 
-def _effect(walked: Tensor) -> NDArray[np.float64]:
-    """(step,) root mean square over pixels of each step's image less the base's."""
-    change = (walked[1:] - walked[:1]).double()
-    effect: NDArray[np.float64] = change.square().mean(dim=(1, 2, 3)).sqrt().cpu().numpy()
-    return effect
+def _effects(images: Tensor) -> NDArray[np.float64]:
+    """(job, step) root mean square over pixels of each step's image less its base's."""
+    change = (images[:, 1:] - images[:, :1]).double()
+    effects: NDArray[np.float64] = change.square().mean(dim=(2, 3, 4)).sqrt().cpu().numpy()
+    return effects
 
 
 def _checked_dims(dims: tuple[int, ...] | None, space: LatentSpace) -> tuple[int, ...]:
