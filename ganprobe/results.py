@@ -135,7 +135,8 @@ def result_folder(path: Path, *, overwrite: bool = False) -> Iterator[ResultFold
         raise OutputExistsError(f"{path} is a file; --output is a folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputExistsError(f"{path} is not empty; give --force to replace the result in it")
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    whole = path.resolve()  # "." and ".." have no name of their own
+    partial = whole.parent / f"{whole.name}.{os.getpid()}.partial"
     try:
         (partial / "figures").mkdir(parents=True)
         yield ResultFolder(path, partial)

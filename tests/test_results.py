@@ -65,6 +65,17 @@ def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path) -> None:
         save(tmp_path / "file", example(), overwrite=True)
 
 
+def test_the_folder_one_stands_in_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    save(Path(), example())
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert names == {"result.json", "result.h5", "figures"}
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
 def test_replacing_keeps_other_files_and_drops_old_figures(tmp_path: Path) -> None:
     save(tmp_path / "out", example())
     (tmp_path / "out" / "notes.txt").write_text("mine")
