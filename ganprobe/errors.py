@@ -9,6 +9,7 @@
     └── UsageError       (ValueError)   exit status 2: what was asked for cannot be meant
         ├── UnknownNameError (LookupError)  no generator, layer, plugin, measure of that name
         ├── SiteError                       a site that cannot be read, or does not fit
+        ├── NotRecordedError (KeyError)     a recording does not hold this site
         ├── ParameterError                  a parameter outside its range or of another type
         └── OutputExistsError (FileExistsError)
 
@@ -24,6 +25,7 @@ __all__ = [
     "ForwardError",
     "GanprobeError",
     "NotATensorError",
+    "NotRecordedError",
     "OutputExistsError",
     "ParameterError",
     "PluginError",
@@ -93,6 +95,10 @@ class UnknownNameError(UsageError, LookupError):
 
 class SiteError(UsageError):
     """A site that cannot be read, or that does not fit the generator."""
+
+
+class NotRecordedError(UsageError, KeyError):
+    """A recording does not hold this site; names those that it holds."""
 
 
 class ParameterError(UsageError):

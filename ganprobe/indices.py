@@ -6,13 +6,15 @@ Units of a site, latent dimensions and samples are all chosen this way.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ganprobe.errors import ParameterError
 
-__all__ = ["check_indices", "format_indices", "parse_indices"]
+__all__ = ["check_distinct", "check_indices", "format_indices", "parse_indices"]
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_MOST = 1_000_000
 
 
 def parse_indices(text: str) -> tuple[int, ...]:
@@ -34,11 +36,22 @@ def parse_indices(text: str) -> tuple[int, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ParameterError(f"the range {part!r} in {text!r} runs down; write {last}-{first}")
+        if len(indices) + last - first >= _MOST:
+            raise ParameterError(f"{text!r} names more than {_MOST:,} indices")
         indices.extend(range(first, last + 1))
-    twice = [index for index in dict.fromkeys(indices) if indices.count(index) > 1]
-    if twice:
-        raise ParameterError(f"{text!r} names {format_indices(twice)} twice; name each once")
+    check_distinct(indices)
     return tuple(indices)
+
+
+def check_distinct(indices: Sequence[int]) -> None:
+    """Raise `ParameterError` if there is none, one is negative, or one stands twice."""
+    if not indices:
+        raise ParameterError("no index was given; name at least one, as in 3,7,10-20")
+    if min(indices) < 0:
+        raise ParameterError(f"indices count from 0, got {min(indices)}")
+    twice = [index for index, count in Counter(indices).items() if count > 1]
+    if twice:
+        raise ParameterError(f"{format_indices(twice)} is named twice; name each once")
 
 
 def format_indices(indices: Iterable[int]) -> str:

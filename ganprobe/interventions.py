@@ -6,6 +6,7 @@ the same shape, dtype and device. Ablating costs one copy of the activation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,13 +45,13 @@ class Ablate:
         self,
         site: str | Site,
         *,
-        to: float | tuple[float, ...] = 0.0,
+        to: float | Sequence[float] = 0.0,
         strength: float = 1.0,
     ) -> None:
         if not 0.0 <= strength <= 1.0:
             raise ParameterError(f"a strength is between 0 and 1, got {strength}")
         object.__setattr__(self, "site", Site.parse(site))
-        object.__setattr__(self, "to", to)
+        object.__setattr__(self, "to", _levels(to))
         object.__setattr__(self, "strength", strength)
 
     def __repr__(self) -> str:
@@ -60,9 +61,14 @@ class Ablate:
         """The same ablation for one tensor that a dry run found.
 
         Raises:
-            ParameterError: as many levels as units were given, and their numbers differ.
+            ParameterError: levels and units differ in number; or the activation has no units,
+                or is of whole numbers, which cannot take the level.
         """
         units = self.site.units
+        if not tensor.shape:
+            raise ParameterError(f"{tensor.site} has one number a sample and no units to ablate")
+        if "float" not in tensor.dtype and "complex" not in tensor.dtype:
+            raise ParameterError(f"{tensor.site} is of {tensor.dtype}; ablate a site of floats")
         n_units = tensor.n_units if units is None else len(units)
         if isinstance(self.to, tuple) and len(self.to) != n_units:
             raise ParameterError(
@@ -88,6 +94,16 @@ class Ablate:
         level = activation.new_tensor(self.to)
         trailing = activation.ndim - axis - 1
         return level.reshape(-1, *[1] * trailing) if isinstance(self.to, tuple) else level
+
+
+def _levels(to: float | Sequence[float]) -> float | tuple[float, ...]:
+    try:
+        values = torch.as_tensor(to, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(f"a level is a number, or one for each unit, got {to!r}") from error
+    if values.ndim > 1:
+        raise ParameterError(f"levels are one number or a list, got {values.ndim} axes")
+    return tuple(values.tolist()) if values.ndim else float(values)
 
 
 Intervention = Ablate

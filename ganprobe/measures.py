@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from ganprobe.errors import PluginError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,12 +29,29 @@ class Measure(ABC):
     image_shape: ClassVar[tuple[int, int, int] | None] = None
 
     @abstractmethod
+    def measure(self, images: Tensor) -> Tensor:
+        """What a subclass defines: as `__call__`, which checks what this gives."""
+
     def __call__(self, images: Tensor) -> Tensor:
         """Measure images (n, channels, height, width), float, black 0 and white 1.
 
         Returns:
-            (n, k) float32 on the images' device, one column for each of `columns`.
+            (n, k) on the images' device, one column for each of `columns`; no gradients.
+
+        Raises:
+            PluginError: the subclass gave another shape.
         """
+        import torch
+
+        with torch.no_grad():
+            values = self.measure(images)
+        expected = (len(images), len(self.columns))
+        if tuple(values.shape) != expected:
+            raise PluginError(
+                f"measure {self.name!r} gave {tuple(values.shape)} for {len(images)} images and"
+                f" {len(self.columns)} columns; it must give {expected}"
+            )
+        return values
 
     def fits(self, image_shape: tuple[int, ...]) -> bool:
         """Whether it takes images of this (channels, height, width)."""

@@ -13,15 +13,19 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from ganprobe.errors import ParameterError
-from ganprobe.indices import format_indices, parse_indices
+from ganprobe.indices import check_distinct, format_indices, parse_indices
 
 __all__ = ["Field", "Indices", "Params"]
 
 
 def _read_indices(given: object) -> object:
     if isinstance(given, int) and not isinstance(given, bool):
-        return (given,)
-    return parse_indices(given) if isinstance(given, str) else given
+        given = (given,)
+    if isinstance(given, str):
+        return parse_indices(given)
+    if isinstance(given, tuple | list | range) and all(isinstance(i, int) for i in given):
+        check_distinct(given)
+    return given
 
 
 Indices = Annotated[

@@ -93,6 +93,7 @@ class SiteTensor:
         shape: of one sample, without the first axis.
         is_batched: its first axis grows with the batch.
         is_overwritten: something later in the forward writes into it in place.
+        is_shared: it lies in the memory of a parameter, a buffer or the generator's input.
     """
 
     site: Site
@@ -100,6 +101,7 @@ class SiteTensor:
     dtype: str
     is_batched: bool
     is_overwritten: bool
+    is_shared: bool = False
 
     @property
     def n_units(self) -> int:
@@ -137,11 +139,14 @@ class Layer:
 class LayerTable:
     """The layers of a generator in the order in which they first finish, from one dry run."""
 
-    def __init__(self, layers: Iterable[Layer], generator: str) -> None:
+    def __init__(
+        self, layers: Iterable[Layer], generator: str, *, idle: Iterable[str] = ()
+    ) -> None:
         self._layers = {layer.name: layer for layer in layers}
         self._aliases = {
             alias: layer for layer in self._layers.values() for alias in (*layer.aliases,)
         }
+        self._idle = frozenset(idle)
         self.generator = generator
 
     def __iter__(self) -> Iterator[Layer]:
@@ -158,11 +163,17 @@ class LayerTable:
 
         Raises:
             UnknownNameError: there is none; names the nearest.
+            SiteError: there is, but it does not run.
         """
         layer = self._layers.get(name) or self._aliases.get(name)
         if layer is None:
+            if name in self._idle:
+                raise SiteError(
+                    f"layer {name!r} of generator {self.generator!r} does not run in a forward:"
+                    " nothing calls it as a module"
+                )
             known = [known for known in (*self._layers, *self._aliases) if known]
-            hint = f"list them: ganprobe layers {self.generator}"
+            hint = f"list them: ganprobe layers {self.generator}, or probe.layers()"
             where = f"generator {self.generator!r}"
             raise UnknownNameError("layer", name, known, where=where, hint=hint)
         return layer
@@ -177,7 +188,7 @@ class LayerTable:
             SiteError: the layer has no such port, path or call; names those that it has.
             ParameterError: it has no such unit.
         """
-        wanted = Site.parse(site)
+        wanted = self._parse(site)
         layer = self[wanted.layer]
         wanted = replace(wanted, layer=layer.name)
         found = [tensor for tensor in layer.tensors if _means(wanted, tensor.site)]
@@ -188,6 +199,16 @@ class LayerTable:
             for tensor in found:
                 check_indices(wanted.units, tensor.n_units, "unit", str(tensor.site))
         return found
+
+    def _parse(self, site: str | Site) -> Site:
+        """As `Site.parse`, but a layer whose name looks like a site is found by its name."""
+        if isinstance(site, str):
+            names = [name for name in (*self._layers, *self._aliases) if site.startswith(name)]
+            for name in sorted(filter(None, names), key=len, reverse=True):
+                rest = Site.parse(f"layer{site.removeprefix(name)}")
+                if rest.layer == "layer":
+                    return replace(rest, layer=name)
+        return Site.parse(site)
 
     def resolve_one(self, site: str | Site) -> SiteTensor:
         """The one tensor at a site.
@@ -212,7 +233,7 @@ def unit_axis(rank: int) -> int:
 def _means(wanted: Site, there: Site) -> bool:
     call_fits = wanted.call is None or wanted.call == (there.call or 0)
     is_first_input = wanted.port == "in" and wanted.path == (0,) and there.path == ()
-    path_fits = wanted.path == there.path or is_first_input
+    path_fits = list(map(str, wanted.path)) == list(map(str, there.path)) or is_first_input
     return wanted.port == there.port and call_fits and path_fits
 
 

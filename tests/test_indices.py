@@ -25,7 +25,7 @@ def test_a_range_that_runs_down_is_refused_with_the_way_out() -> None:
 
 
 def test_an_index_named_twice_is_refused() -> None:
-    with pytest.raises(ParameterError, match="names 4 twice"):
+    with pytest.raises(ParameterError, match="4 is named twice"):
         parse_indices("2-5,4")
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ganprobe.engine.plan import Plan, PortPlan, Step
-from ganprobe.errors import ForwardError, NotATensorError, SiteNotReachedError
+from ganprobe.errors import ForwardError, NotATensorError, NotRecordedError, SiteNotReachedError
 from ganprobe.nested import arguments, pick, place
 from ganprobe.sites import Port, Site, unit_axis
 
@@ -24,7 +24,11 @@ __all__ = ["Hooks", "Recording"]
 
 
 class Recording(Mapping[Site, Tensor]):
-    """Site -> activation of one run, on the device; also by the site as it was written."""
+    """Site -> activation of one run, on the device; also by the site as it was written.
+
+    An activation is the tensor that the forward made, where nothing in the forward writes into
+    it later: copy it before you write into it yourself.
+    """
 
     def __init__(self) -> None:
         self._activations: dict[Site, Tensor] = {}
@@ -33,7 +37,7 @@ class Recording(Mapping[Site, Tensor]):
         wanted = Site.parse(site)
         if wanted not in self._activations:
             there = ", ".join(map(str, self._activations)) or "nothing"
-            raise KeyError(f"{wanted} was not recorded; recorded: {there}")
+            raise NotRecordedError(f"{wanted} was not recorded; recorded: {there}")
         return self._activations[wanted]
 
     def __iter__(self) -> Iterator[Site]:
@@ -90,7 +94,7 @@ class Hooks:
         return self._recording
 
     def check(self) -> None:
-        """After a forward: raise unless every site of the plan was reached once.
+        """After a forward: raise unless every site of the plan was reached.
 
         Raises:
             SiteNotReachedError: a layer did not run, or ran fewer times than the site says.
@@ -163,12 +167,12 @@ class _PortRun:
     def _keep(self, site: Site, tensor: Tensor, *, is_copied: bool) -> None:
         if site.call is None and site in self._recording:
             raise ForwardError(f"{site} ran again in this forward, unlike in the dry run")
-        activation = tensor
+        activation = tensor.detach()
         if site.units is not None:
             index = torch.tensor(site.units, device=tensor.device)
-            activation = tensor.index_select(unit_axis(tensor.ndim), index)
+            activation = activation.index_select(unit_axis(tensor.ndim), index)
         elif is_copied:
-            activation = tensor.clone()
+            activation = activation.clone()
         elif not tensor.is_inference():
             self._kept.append((site, tensor, tensor._version))
         self._recording._keep(site, activation)

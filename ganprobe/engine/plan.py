@@ -56,15 +56,17 @@ def make_plan(
     """
     steps: dict[tuple[str, Port], list[Step]] = {}
     for intervention in interventions:
-        for tensor in table.resolve(intervention.site):
-            step = Step(_path(tensor), tensor.site.call, intervention=intervention.at(tensor))
+        call = intervention.site.call
+        # Without a call one step serves every time that the layer runs, however often that is.
+        tensors = {_path(tensor): tensor for tensor in table.resolve(intervention.site)}
+        for path, tensor in tensors.items():
+            step = Step(path, call, intervention=intervention.at(tensor))
             steps.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
     recorded = tuple(dict.fromkeys(Site.parse(site) for site in record))
     for site in recorded:
         tensor = table.resolve_one(site)
-        step = Step(
-            _path(tensor), tensor.site.call, record_as=site, is_copied=tensor.is_overwritten
-        )
+        is_copied = tensor.is_overwritten or tensor.is_shared
+        step = Step(_path(tensor), site.call, record_as=site, is_copied=is_copied)
         steps.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
     ports = [PortPlan(layer, port, tuple(found)) for (layer, port), found in steps.items()]
     return Plan(tuple(ports), recorded)

@@ -18,7 +18,7 @@ class Digit(Measure):
     columns = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     image_shape = (1, 28, 28)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def measure(self, images: Tensor) -> Tensor:
         from ganprobe_zoo.digits import load_classifier
 
         classifier = load_classifier(images.device)
@@ -34,7 +34,7 @@ class DigitRealness(Measure):
     columns = ("score",)
     image_shape = (1, 28, 28)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def measure(self, images: Tensor) -> Tensor:
         from ganprobe_zoo.digits import load_discriminator
 
         scores: Tensor = load_discriminator(images.device)(_signed(images))

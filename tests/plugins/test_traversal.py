@@ -18,7 +18,7 @@ from subjects import random_network
 class Brightness(Measure):
     name, summary, columns = "brightness", "Mean of all pixels.", ("mean",)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def measure(self, images: Tensor) -> Tensor:
         return images.mean(dim=(1, 2, 3)).unsqueeze(1)
 
 
