@@ -1,4 +1,4 @@
-"""See what is inside an image generator: record, swap, ablate and patch its feature maps.
+"""See what is inside an image generator: record and ablate its feature maps.
 
     import ganprobe as gp
 

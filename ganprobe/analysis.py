@@ -6,11 +6,13 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from ganprobe.errors import GanprobeError, PluginError
 from ganprobe.params import Params
 from ganprobe.progress import Progress, silent
+from ganprobe.results import Result
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +20,8 @@ if TYPE_CHECKING:
     from ganprobe.generators import Generator
     from ganprobe.measures import Measure
     from ganprobe.probe import Probe
-    from ganprobe.results import Result
 
-__all__ = ["Analysis", "Context", "run_analysis"]
+__all__ = ["Analysis", "Context", "line_of_plugin", "run_analysis"]
 
 P = TypeVar("P", bound=Params)
 
@@ -105,15 +106,32 @@ def run_analysis(analysis: type[Analysis[P]], context: Context, params: P) -> Re
 
     Raises:
         GanprobeError: as the analysis raised it.
-        PluginError: the analysis raised anything else; says what, and on which line.
+        PluginError: the analysis raised anything else, or returned no `Result`; says what, and
+            on which line of the plugin.
     """
     try:
-        return analysis().run(context, params)
+        result = analysis().run(context, params)
     except GanprobeError:
         raise
     except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1]
+        where = line_of_plugin(error, analysis.__module__)
         raise PluginError(
-            f"analysis {analysis.name!r} raised {type(error).__name__}: {error}"
-            f" ({line.filename}:{line.lineno})"
+            f"analysis {analysis.name!r} raised {type(error).__name__}: {error}{where}"
         ) from error
+    if not isinstance(result, Result):
+        raise PluginError(
+            f"analysis {analysis.name!r} returned a {type(result).__name__}; it must return a"
+            " Result"
+        )
+    return result
+
+
+def line_of_plugin(error: BaseException, module: str) -> str:
+    """`` (file:line)``, the last line of the plugin's own files that was running, or ""."""
+    package = module.split(".")[0]
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if package in (Path(frame.filename).stem, *Path(frame.filename).parent.parts)
+    ]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ class Generator:
         latent: int | tuple[int, ...] | LatentSpace,
         name: str | None = None,
         image_range: tuple[float, float] = (-1.0, 1.0),
-        output: Path = (),
+        output: Path | str | int = (),
         image_shape: tuple[int, int, int] | None = None,
     ) -> Generator:
         """Make a generator of your own module, which is used as it is and never changed.
@@ -58,14 +59,13 @@ class Generator:
                 otherwise.
 
         Raises:
-            UsageError: a layer is in train mode where that mixes samples or draws noise, or
-                the module is compiled.
+            UsageError: a layer is in train mode, compiled, or TorchScript.
             ParameterError: an empty latent shape or image range.
 
         Example:
             >>> import torch
             >>> module = torch.nn.Sequential(
-            ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3)))
+            ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
             >>> Generator.from_module(module, latent=8).sample(4, seed=0).z.shape
             torch.Size([4, 8])
         """
@@ -74,9 +74,10 @@ class Generator:
         if not image_range[0] < image_range[1]:
             raise ParameterError(f"an image range is (black, white), got {image_range}")
         _refuse_train_mode(module)
-        _refuse_compiled(module)
+        _refuse_deaf(module)
+        path = (output,) if isinstance(output, str | int) else tuple(output)
         own_name = name or type(module).__name__
-        return cls(own_name, module, latent, image_range, output, image_shape)
+        return cls(own_name, module, latent, image_range, path, image_shape)
 
     def sample(self, n_samples: int, *, seed: int = 0, start: int = 0) -> Latents:
         """Draw samples start, start + 1, ... of a seed from the prior.
@@ -98,7 +99,10 @@ class Generator:
 
         Raises:
             ForwardError: the module raised, or returned something that is no batch of images.
+            UsageError: the module was put in train mode since it was given.
         """
+        if self.module.training:
+            _refuse_train_mode(self.module)
         try:
             returned = self.module(latents.z)
         except GanprobeError:
@@ -118,9 +122,10 @@ class Generator:
     def weights_sha256(self) -> str:
         """SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.module.state_dict().items()):
+        named = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        for name, tensor in sorted(named.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            flat = tensor.detach().resolve_conj().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
@@ -139,14 +144,16 @@ class Generator:
         try:
             images = pick(returned, self.output)
         except LookupError as error:
-            raise NotATensorError(f"generator {self.name!r} has no output {error}") from error
+            raise NotATensorError(
+                f"generator {self.name!r} has {error} among its outputs"
+            ) from error
         if not isinstance(images, Tensor):
             paths = ", ".join(repr(path) for path, _ in tensors_in(returned)) or "none"
             raise NotATensorError(
                 f"generator {self.name!r} returned a {type(images).__name__}; say where its"
                 f" images are with output=...; tensors are at: {paths}"
             )
-        if self.image_shape is not None and images.ndim == 2:
+        if self.image_shape is not None and images.shape[1:].numel() == math.prod(self.image_shape):
             images = images.reshape(-1, *self.image_shape)
         if images.ndim != 4 or len(images) != n:
             raise ForwardError(
@@ -156,25 +163,30 @@ class Generator:
         return images
 
 
-_MIXES_OR_DRAWS = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.modules.dropout._DropoutNd,
-)
-
-
 def _refuse_train_mode(module: nn.Module) -> None:
     for name, layer in module.named_modules():
-        if layer.training and isinstance(layer, _MIXES_OR_DRAWS):
+        if layer.training:
             raise UsageError(
-                f"layer {name!r} ({type(layer).__name__}) is in train mode, where samples of a"
-                " batch influence each other or noise is drawn; call module.eval() first"
+                f"{_spoken(name, layer)} is in train mode, where samples of a batch can influence"
+                " each other, noise is drawn and statistics change; call module.eval() first"
             )
 
 
-def _refuse_compiled(module: nn.Module) -> None:
+def _refuse_deaf(module: nn.Module) -> None:
+    """Raise for a compiled or scripted layer, whose forward does not hear hooks."""
     for name, layer in module.named_modules():
         if hasattr(layer, "_orig_mod") or getattr(layer, "_compiled_call_impl", None) is not None:
             raise UsageError(
-                f"layer {name or 'the module'!r} is compiled, and a compiled forward ignores"
-                " hooks that come later; give the module as it was before torch.compile"
+                f"{_spoken(name, layer)} is compiled, and a compiled forward ignores hooks that"
+                " come later; give the module as it was before torch.compile"
             )
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise UsageError(
+                f"{_spoken(name, layer)} is TorchScript, whose layers cannot be hooked; give the"
+                " module that it was made from"
+            )
+
+
+def _spoken(name: str, layer: nn.Module) -> str:
+    kind = type(layer).__name__
+    return f"layer {name!r} ({kind})" if name else f"the module ({kind})"

@@ -51,7 +51,9 @@ class LatentSpace:
     bound: float = field(default=0.0)
 
     def __post_init__(self) -> None:
-        if not self.shape or any(size < 1 for size in self.shape):
+        if isinstance(self.shape, int):
+            object.__setattr__(self, "shape", (self.shape,))
+        if not self.shape or any(not isinstance(n, int) or n < 1 for n in self.shape):
             raise ParameterError(
                 f"a latent's shape is one or more positive sizes, got {self.shape}"
             )
@@ -62,8 +64,9 @@ class LatentSpace:
             )
         if self.bound == 0.0 or self.distribution == "normal":
             object.__setattr__(self, "bound", defaults[self.distribution])
-        if not self.bound > 0.0:
-            raise ParameterError(f"a latent's bound is above 0, got {self.bound}")
+        is_finite = math.isfinite(self.bound) or self.distribution == "normal"
+        if not (self.bound > 0.0 and is_finite):
+            raise ParameterError(f"a latent's bound is above 0 and finite, got {self.bound}")
 
     @property
     def n_dimensions(self) -> int:

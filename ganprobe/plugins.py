@@ -10,8 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -20,15 +19,18 @@ from typing import Any, Literal, NamedTuple
 import pluggy
 
 from ganprobe import hookspecs
-from ganprobe.analysis import Analysis
+from ganprobe.analysis import Analysis, line_of_plugin
 from ganprobe.errors import PluginError
 from ganprobe.loaders import GeneratorLoader
 from ganprobe.measures import Measure
+from ganprobe.params import Params
 
 __all__ = ["PluginRecord", "discover", "plugins"]
 
 ENTRY_POINT_GROUP = "ganprobe"
 DISABLE_VARIABLE = "GANPROBE_DISABLE_PLUGINS"
+RESERVED_FLAGS = frozenset({"generator", "output", "seed", "device", "force", "help"})
+"""Names that the command line gives to every analysis itself."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,12 @@ def _record(
     record = PluginRecord(point.name, point.value, distribution, "loaded")
     if disabled & {point.name, "all"}:
         return replace(record, state="disabled", reason=f"named in {DISABLE_VARIABLE}")
+    if manager.has_plugin(point.name):
+        reason = f"the plugin name {point.name!r} is taken"
+        return replace(record, state="failed", reason=reason)
     try:
         offers = _load(point, manager, claims)
-    except Exception as error:  # whatever a stranger's module does wrong is its own affair
+    except (Exception, SystemExit) as error:  # what a stranger's module does is its own affair
         registered = manager.get_plugin(point.name)
         if registered is not None:
             manager.unregister(registered)
@@ -121,15 +126,13 @@ class _Offers(NamedTuple):
 
 
 def _load(point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims) -> _Offers:
-    if manager.has_plugin(point.name):
-        raise PluginError(f"the plugin name {point.name!r} is taken")
     plugin = point.load()
     _check_hook_names(plugin, manager)
     manager.register(plugin, name=point.name)
     offers = _Offers(
-        generators=_ask(manager, plugin, "register_generators", _is_a(GeneratorLoader)),
-        analyses=_ask(manager, plugin, "register_analyses", _is_analysis),
-        measures=_ask(manager, plugin, "register_measures", _is_a(Measure)),
+        generators=_ask(manager, plugin, "register_generators", _check_loader),
+        analyses=_ask(manager, plugin, "register_analyses", _check_analysis),
+        measures=_ask(manager, plugin, "register_measures", _check_measure),
     )
     names = offers.names()
     claims.check(point.name, names)
@@ -151,34 +154,49 @@ def _ask(
     manager: pluggy.PluginManager,
     plugin: ModuleType,
     hook: str,
-    is_valid: Callable[[object], bool],
+    check: Callable[[Any], None],
 ) -> tuple[Any, ...]:
     offered: list[object] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         if implementation.plugin is plugin:
             offered.extend(implementation.function())
     for offer in offered:
-        if not is_valid(offer):
-            raise PluginError(f"{hook} gave {offer!r}, which is not what that hook returns")
+        check(offer)
     return tuple(offered)
 
 
-def _is_a(kind: type) -> Callable[[object], bool]:
-    return lambda offer: isinstance(offer, kind)
+def _check_loader(offer: object) -> None:
+    if not isinstance(offer, GeneratorLoader):
+        raise PluginError(f"register_generators gave {offer!r}, which is no GeneratorLoader")
 
 
-def _is_analysis(offer: object) -> bool:
-    return isinstance(offer, type) and issubclass(offer, Analysis)
+def _check_analysis(offer: object) -> None:
+    if not (isinstance(offer, type) and issubclass(offer, Analysis)):
+        raise PluginError(f"register_analyses gave {offer!r}, which is no Analysis class")
+    if inspect.isabstract(offer):
+        raise PluginError(f"analysis {offer.__name__} does not define run")
+    _check_attributes(offer, offer.__name__, {"name": str, "summary": str})
+    params = getattr(offer, "Params", None)
+    if not (isinstance(params, type) and issubclass(params, Params)):
+        raise PluginError(f"analysis {offer.__name__} needs a class Params, got {params!r}")
+    if taken := sorted(RESERVED_FLAGS & params.model_fields.keys()):
+        raise PluginError(f"analysis {offer.__name__} has a parameter {taken[0]!r}, which is ours")
 
 
-def _reason(error: Exception, module: str) -> str:
-    """What went wrong, with the last line of the plugin's own file that was running."""
-    package = module.split(".")[0]
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if f"{os.sep}{package}{os.sep}" in frame.filename or f"{package}.py" in frame.filename
-    ]
-    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+def _check_measure(offer: object) -> None:
+    if not isinstance(offer, Measure):
+        raise PluginError(f"register_measures gave {offer!r}, which is no Measure")
+    kinds = {"name": str, "summary": str, "columns": tuple}
+    _check_attributes(offer, type(offer).__name__, kinds)
+
+
+def _check_attributes(offer: object, spoken: str, kinds: Mapping[str, type]) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(getattr(offer, name, None), kind):
+            raise PluginError(f"{spoken} needs an attribute {name!r}, a {kind.__name__}")
+
+
+def _reason(error: BaseException, module: str) -> str:
+    """What went wrong in one line, with the line of the plugin's own file that was running."""
     kind = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-    return f"{kind}{error}{where}"
+    return " ".join(f"{kind}{error}{line_of_plugin(error, module)}".split())

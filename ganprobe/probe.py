@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ganprobe.engine import DRY_RUN_SAMPLES, Hooks, Plan, Recording, dry_run, make_plan
-from ganprobe.errors import ParameterError
+from ganprobe.errors import ParameterError, SiteError
 from ganprobe.generators import Generator
 from ganprobe.interventions import Intervention
 from ganprobe.latents import Latents
 from ganprobe.progress import Progress, silent
 from ganprobe.provenance import Provenance
-from ganprobe.sites import LayerTable, Site
+from ganprobe.sites import LayerTable, Site, SiteTensor
 from ganprobe.store import RecordingSpec, write_store
 
 __all__ = ["Probe", "Run"]
@@ -51,12 +51,12 @@ class Probe:
         dtype: of weights and latents; None: the module's.
 
     Raises:
-        ParameterError: there is no such device.
+        ParameterError: there is no such device, or the dtype is not of floating point.
 
     Example:
         >>> import torch, ganprobe
         >>> module = torch.nn.Sequential(
-        ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3)))
+        ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
         >>> probe = Probe(ganprobe.Generator.from_module(module, latent=8))
         >>> run = probe.run(probe.generator.sample(2), [ganprobe.Ablate("0#4")], record=["0"])
         >>> run["0"][:, 4]
@@ -70,9 +70,13 @@ class Probe:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.generator = _placed(generator, device, dtype)
-        reference = _reference_tensor(self.generator)
-        self.device, self.dtype = reference.device, reference.dtype
+        reference = _reference_tensor(generator)
+        self.device = reference.device if device is None else _checked_device(device)
+        self.dtype = reference.dtype if dtype is None else _checked_dtype(dtype)
+        self.generator = generator
+        if (self.device, self.dtype) != (reference.device, reference.dtype):
+            moved = copy.deepcopy(generator.module).to(device=self.device, dtype=self.dtype)
+            self.generator = replace(generator, module=moved)
 
     def layers(self) -> LayerTable:
         """Every layer in order, with its sites, from one dry run of two samples."""
@@ -82,9 +86,9 @@ class Probe:
     def run(
         self,
         latents: Latents | Tensor,
-        interventions: Iterable[Intervention] = (),
+        interventions: Intervention | Iterable[Intervention] = (),
         *,
-        record: Iterable[str | Site] = (),
+        record: str | Site | Iterable[str | Site] = (),
     ) -> Run:
         """One forward of these latents, edited and recorded as asked.
 
@@ -97,16 +101,16 @@ class Probe:
             UnknownNameError, SiteError, ParameterError: a site does not fit the generator.
             ForwardError: the generator raised, or a site was not reached.
         """
-        plan = make_plan(self._table, record=record, interventions=interventions)
+        plan = self._plan(record, interventions)
         with Hooks(self.generator.module, plan) as hooks:
             return self._forward(self._ready(latents), hooks)
 
     def runs(
         self,
         samples: int | Latents,
-        interventions: Iterable[Intervention] = (),
+        interventions: Intervention | Iterable[Intervention] = (),
         *,
-        record: Iterable[str | Site] = (),
+        record: str | Site | Iterable[str | Site] = (),
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> Iterator[Run]:
@@ -122,17 +126,17 @@ class Probe:
             ParameterError: fewer than one sample or a batch size below 1; and as `run`.
         """
         _check_counts(samples, batch_size)
-        plan = make_plan(self._table, record=record, interventions=interventions)
+        plan = self._plan(record, interventions)
         return self._batches(plan, self._latents(samples, seed, batch_size))
 
     def record(
         self,
-        samples: int | Latents,
-        sites: Iterable[str | Site],
+        samples: int | Latents | Tensor,
+        sites: str | Site | Iterable[str | Site],
         output: str | Path,
         *,
         seed: int = 0,
-        interventions: Iterable[Intervention] = (),
+        interventions: Intervention | Iterable[Intervention] = (),
         batch_size: int = DEFAULT_BATCH_SIZE,
         images: bool = False,
         overwrite: bool = False,
@@ -160,19 +164,22 @@ class Probe:
             OutputExistsError: the file exists, and `overwrite` is False.
             StoreError: the file cannot be written, or the disk is too small.
             ParameterError: no site or no sample was asked for; and as `run`.
+            SiteError: a site has no batch axis, so that it has no samples to store.
         """
-        recorded = [Site.parse(site) for site in sites]
+        samples = Latents(samples) if isinstance(samples, Tensor) else samples
+        recorded = [Site.parse(site) for site in _sites(sites)]
         _check_counts(samples, batch_size)
         if not recorded:
             raise ParameterError("no site was given; name at least one")
-        edits = list(interventions)
+        edits = _interventions(interventions)
         spec = RecordingSpec(
             path=Path(output),
             samples=_indices(samples),
-            sites={site: self._table.resolve_one(site) for site in recorded},
+            sites={site: self._batched(site) for site in recorded},
             latent_space=self.generator.latent_space,
             image_shape=self.image_shape if images else None,
-            dtype=self.dtype,
+            latent_dtype=self.dtype,
+            image_dtype=self._image_dtype,
             provenance=self.provenance(
                 {
                     "sites": [str(site) for site in recorded],
@@ -214,14 +221,24 @@ class Probe:
     @cached_property
     def _table(self) -> LayerTable:
         latents = self._ready(self.generator.sample(DRY_RUN_SAMPLES))
-        shapes: list[tuple[int, ...]] = []
+        images: list[Tensor] = []
 
         def forward() -> None:
-            shapes.append(tuple(self.generator.forward(latents).shape[1:]))
+            images.append(self.generator.forward(latents))
 
         table = dry_run(self.generator.module, forward, name=self.generator.name)
-        self._image_shape = shapes[0]
+        self._image_shape = tuple(images[0].shape[1:])
+        self._image_dtype = images[0].dtype
         return table
+
+    def _batched(self, site: Site) -> SiteTensor:
+        tensor = self._table.resolve_one(site)
+        if not tensor.is_batched:
+            raise SiteError(
+                f"{site} has no batch axis, so that it cannot be stored by sample; leave that"
+                " site out"
+            )
+        return tensor
 
     @torch.no_grad()
     def _batches(self, plan: Plan, batches: Iterable[Latents]) -> Iterator[Run]:
@@ -230,6 +247,15 @@ class Probe:
             with Hooks(self.generator.module, plan) as hooks:
                 run = self._forward(latents, hooks)
             yield run
+
+    def _plan(
+        self,
+        record: str | Site | Iterable[str | Site],
+        interventions: Intervention | Iterable[Intervention],
+    ) -> Plan:
+        return make_plan(
+            self._table, record=_sites(record), interventions=_interventions(interventions)
+        )
 
     def _latents(self, samples: int | Latents, seed: int, batch_size: int) -> Iterator[Latents]:
         if isinstance(samples, Latents):
@@ -256,23 +282,30 @@ class Probe:
         return given.to(self.device, self.dtype)
 
 
-def _placed(
-    generator: Generator, device: torch.device | str | None, dtype: torch.dtype | None
-) -> Generator:
-    here = _reference_tensor(generator)
-    wanted = here.device if device is None else _checked_device(device)
-    if wanted == here.device and dtype in (None, here.dtype):
-        return generator
-    module = copy.deepcopy(generator.module).to(device=wanted, dtype=dtype)
-    return replace(generator, module=module)
+def _sites(given: str | Site | Iterable[str | Site]) -> list[str | Site]:
+    """As a list: a single site need not be wrapped in one."""
+    return [given] if isinstance(given, str | Site) else list(given)
+
+
+def _interventions(given: Intervention | Iterable[Intervention]) -> list[Intervention]:
+    """As a list: a single intervention need not be wrapped in one."""
+    return [given] if isinstance(given, Intervention) else list(given)
 
 
 def _checked_device(name: torch.device | str) -> torch.device:
+    there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.ones(1, device=name).device
+        torch.ones(1, device=device).cpu()  # "meta" has no values to copy
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ParameterError(f"no device {str(name)!r} here; there is: {there}") from error
+    return device
+
+
+def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
+    if not dtype.is_floating_point:
+        raise ParameterError(f"a generator runs in a dtype of floating point, got {dtype}")
+    return dtype
 
 
 def _reference_tensor(generator: Generator) -> Tensor:

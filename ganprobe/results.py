@@ -7,12 +7,15 @@ whole.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +79,8 @@ class Result:
         figures: by name, which becomes the file's name.
 
     Raises:
-        PluginError: a dimension has two lengths, or an array's dims do not fit its rank.
+        PluginError: a dimension has two lengths, an array's dims do not fit its rank, a name
+            cannot be a file's or a dataset's, or a table holds what JSON cannot.
     """
 
     findings: Sequence[str] = ()
@@ -87,6 +91,17 @@ class Result:
 
     def __post_init__(self) -> None:
         self.sizes()
+        dims = {dim for array in self.arrays.values() for dim in array.dims}
+        for name in (*self.arrays, *self.figures, *self.coordinates, *dims):
+            if not re.fullmatch(r"[\w][\w .-]*", name):
+                raise PluginError(f"{name!r} cannot name an array, dimension or figure")
+        if clash := dims & self.arrays.keys():
+            raise PluginError(f"{min(clash)!r} names an array and a dimension; rename one")
+        for name, table in self.tables.items():
+            for row in table.rows:
+                if len(row) != len(table.columns):
+                    raise PluginError(f"a row of table {name!r} does not fit its columns: {row}")
+                _plain(row)
 
     def sizes(self) -> dict[str, int]:
         """The length of each dimension."""
@@ -113,10 +128,15 @@ class ResultFolder:
     def save(self, result: Result, *, analysis: str, provenance: Provenance) -> list[Path]:
         """Write a result and put it in place; returns the files, the JSON first."""
         names = _write(self.partial, result, analysis, provenance)
-        self.path.mkdir(exist_ok=True)
-        (self.path / "result.json").unlink(missing_ok=True)
-        shutil.rmtree(self.path / "figures", ignore_errors=True)
-        for name in ("figures", "result.h5", "result.json"):
+        (self.path / "figures").mkdir(parents=True, exist_ok=True)
+        outdated = [self.path / name for name in _files_of_the_result_in(self.path)]
+        in_the_way = [self.path / name for name in names if (self.path / name).is_dir()]
+        if in_the_way:
+            raise OutputExistsError(f"{in_the_way[0]} is a folder where a file must go; move it")
+        (self.path / "result.json").unlink(missing_ok=True)  # from here on it is not whole
+        for file in outdated:
+            file.unlink(missing_ok=True)
+        for name in reversed(names):
             (self.partial / name).replace(self.path / name)
         return [self.path / name for name in names]
 
@@ -131,22 +151,37 @@ def result_folder(path: Path, *, overwrite: bool = False) -> Iterator[ResultFold
         OutputExistsError: the folder is not empty, and `overwrite` is False; or it is a file.
         GanprobeError: it cannot be written.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputExistsError(f"{path} is a file; --output is a folder")
+    if os.path.lexists(path) and not path.is_dir():
+        raise OutputExistsError(f"{path} is a file or a broken link; --output is a folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputExistsError(f"{path} is not empty; give --force to replace the result in it")
     whole = path.resolve()  # "." and ".." have no name of their own
     partial = whole.parent / f"{whole.name}.{os.getpid()}.partial"
+    created = [parent for parent in whole.parents if not parent.exists()]
     try:
         (partial / "figures").mkdir(parents=True)
         yield ResultFolder(path, partial)
+        created = []
+    except GanprobeError:
+        raise
     except OSError as error:
-        if isinstance(error, GanprobeError):
-            raise
         reason = error.strerror or str(error)
         raise GanprobeError(f"cannot write {path}: {reason}; choose another --output") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for parent in created:
+            with suppress(OSError):  # something else was put there meanwhile
+                parent.rmdir()
+
+
+def _files_of_the_result_in(folder: Path) -> list[str]:
+    """The figures and arrays that an earlier result in this folder says are its own."""
+    try:
+        record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        figures = [str(figure["file"]) for figure in record["figures"].values()]
+    except (OSError, ValueError, LookupError, AttributeError):
+        return []
+    return [name for name in figures if Path(name).parent == Path("figures")]
 
 
 def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) -> list[str]:
@@ -158,7 +193,14 @@ def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) 
         "format_version": FORMAT_VERSION,
         "analysis": analysis,
         "findings": list(result.findings),
-        "tables": {name: asdict(table) for name, table in result.tables.items()},
+        "tables": {
+            name: {
+                "columns": table.columns,
+                "rows": [_plain(row) for row in table.rows],
+                "description": table.description,
+            }
+            for name, table in result.tables.items()
+        },
         "figures": {
             name: {"file": files[name], "caption": figure.caption}
             for name, figure in result.figures.items()
@@ -174,15 +216,29 @@ def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) 
         },
         "provenance": provenance.to_json(),
     }
-    (folder / "result.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=1, allow_nan=False)
+    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
     return ["result.json", "result.h5", *files.values()]
+
+
+def _plain(row: Sequence[object]) -> list[object]:
+    """A row of a table as JSON has it: numbers of numpy as Python's, NaN and infinity as null."""
+    plain = [value.item() if hasattr(value, "item") else value for value in row]
+    for value in plain:
+        if not isinstance(value, str | int | float | bool | None):
+            raise PluginError(f"a table holds {value!r}; it can hold numbers, text and None")
+    return [
+        None if isinstance(value, float) and not math.isfinite(value) else value for value in plain
+    ]
 
 
 def _write_arrays(path: Path, result: Result, provenance: Provenance) -> None:
     import h5py
     import numpy as np
 
-    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+    # In memory first: HDF5 itself cannot be trusted on a disk that fills up.
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver=("v110", "v110")) as file:
         file.attrs["provenance"] = json.dumps(provenance.to_json())
         for dim, size in result.sizes().items():
             values = np.asarray(result.coordinates.get(dim, range(size)))
@@ -195,3 +251,4 @@ def _write_arrays(path: Path, result: Result, provenance: Provenance) -> None:
             stored.attrs["description"] = array.description
             for axis, dim in enumerate(array.dims):
                 stored.dims[axis].attach_scale(file[dim])
+    path.write_bytes(content.getbuffer())

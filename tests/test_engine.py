@@ -370,3 +370,130 @@ def test_an_output_that_is_no_tensor_is_named() -> None:
         probe_of(Mute()).layers()
     generator = Generator.from_module(Mute().eval(), latent=5, output=("images",))
     assert Probe(generator).run(torch.randn(2, 5)).images.shape == (2, 1, 1, 5)
+
+
+def test_an_edit_without_a_call_also_meets_calls_that_the_dry_run_did_not_see() -> None:
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.again = nn.Linear(5, 5)
+
+        def forward(self, z: Tensor) -> Tensor:
+            for _ in range(2 if len(z) <= 2 else 4):
+                z = self.again(z)
+            return z.view(-1, 1, 1, 5)
+
+    probe = probe_of(Growing())
+    images = probe.run(torch.randn(3, 5), [Ablate("again#0", to=7.0)]).images
+    assert torch.equal(images[:, 0, 0, 0], torch.full((3,), 7.0))
+    run = probe.run(torch.randn(3, 5), record=["again@0", "again@1"])
+    again = probe.generator.module.get_submodule("again")
+    assert torch.allclose(run["again@1"], again(run["again@0"]))
+
+
+def test_a_module_that_calls_itself_is_numbered_as_its_calls_finish() -> None:
+    class Recursive(nn.Module):
+        def forward(self, z: Tensor, depth: int = 2) -> Tensor:
+            if depth:
+                z = self(z, depth - 1)
+            return z + 1
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Recursive()
+
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.as_tensor(self.inner(z)).view(-1, 1, 1, 5)
+
+    sites = ["inner@0", "inner@1", "inner@2"]
+    z = torch.randn(2, 5)
+    run = probe_of(Network()).run(z, record=sites)
+    for call, site in enumerate(sites):
+        assert torch.allclose(run[site], z + call + 1)
+
+
+def test_recordings_do_not_share_memory_with_weights_or_latents() -> None:
+    class Returning(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.constant = nn.Parameter(torch.randn(4, 5))
+
+        def forward(self) -> Tensor:
+            return self.constant
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.returning, self.first = Returning(), nn.Linear(5, 5)
+
+        def forward(self, z: Tensor) -> Tensor:
+            images: Tensor = self.first(z) + self.returning()[0]
+            return images.view(-1, 1, 1, 5)
+
+    module = Network()
+    z = torch.randn(4, 5)
+    before = module.returning.constant.detach().clone()
+    run = probe_of(module).run(z, record=["returning", "first:in"])
+    assert not run["returning"].requires_grad
+    run["returning"].zero_()
+    assert torch.equal(module.returning.constant, before)
+    kept = run["first:in"].clone()
+    z.zero_()
+    assert torch.equal(run["first:in"], kept)
+
+
+def test_another_threads_forward_does_not_disturb_the_dry_run(network: TinyNetwork) -> None:
+    expected = [(layer.name, layer.calls) for layer in probe_of(network).layers()]
+    is_done = threading.Event()
+
+    def work() -> None:
+        while not is_done.is_set():
+            network(torch.randn(3, 5))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(30):
+            table = probe_of(network).layers()
+            assert [(layer.name, layer.calls) for layer in table] == expected
+            assert all(tensor.is_batched for layer in table for tensor in layer.tensors)
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def test_a_forward_in_inference_mode_is_recorded(network: TinyNetwork) -> None:
+    class Inferring(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network
+
+        def forward(self, z: Tensor) -> Tensor:
+            with torch.inference_mode():
+                images: Tensor = self.inner(z)
+            return images
+
+    z = torch.randn(2, 5)
+    expected = probe_of(network).run(z, record=["3"])["3"]
+    assert torch.equal(probe_of(Inferring()).run(z, record=["inner.3"])["inner.3"], expected)
+    with torch.inference_mode():
+        assert torch.equal(probe_of(network).run(z, record=["3"])["3"], expected)
+
+
+def test_a_layer_that_no_forward_calls_is_told_apart_from_one_that_is_not_there() -> None:
+    class Bypassing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = nn.Linear(5, 5)
+
+        def forward(self, z: Tensor) -> Tensor:
+            return nn.functional.linear(z, self.used.weight).view(-1, 1, 1, 5)
+
+    with pytest.raises(SiteError, match="layer 'used' of generator 'subject' does not run"):
+        probe_of(Bypassing()).run(torch.randn(2, 5), record="used")
+
+
+def test_one_site_or_intervention_need_not_be_in_a_list(network: TinyNetwork) -> None:
+    run = probe_of(network).run(torch.randn(2, 5), Ablate("2#1"), record="2")
+    assert run["2"][:, 1].abs().sum() == 0.0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganprobe import ForwardError, Generator, LatentSpace, ParameterError, UsageError
+from ganprobe import ForwardError, Generator, LatentSpace, ParameterError, Probe, UsageError
 from subjects import random_network
 
 
@@ -38,8 +38,29 @@ def test_flat_images_get_the_shape_that_is_given() -> None:
 
 
 def test_train_mode_is_refused_by_the_layers_name() -> None:
-    with pytest.raises(UsageError, match=r"layer '3' \(BatchNorm2d\) is in train mode"):
+    with pytest.raises(
+        UsageError, match=r"the module \(TinyNetwork\) is in train mode.*call module\.eval"
+    ):
         Generator.from_module(random_network(0).train(), latent=5)
+
+
+def test_train_mode_that_comes_later_is_refused_before_anything_changes() -> None:
+    network = random_network(0)
+    generator = Generator.from_module(network, latent=5)
+    probe = Probe(generator)
+    probe.layers()
+    before = generator.weights_sha256()
+    network.train()
+    with pytest.raises(UsageError, match="is in train mode"):
+        probe.images(generator.sample(2))
+    assert generator.weights_sha256() == before
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_torchscript_is_refused_with_the_way_out() -> None:
+    scripted = torch.jit.trace(random_network(0), torch.zeros(2, 5))
+    with pytest.raises(UsageError, match="is TorchScript, whose layers cannot be hooked"):
+        Generator.from_module(scripted.eval(), latent=5)
 
 
 def test_a_compiled_module_is_refused_with_the_way_out() -> None:

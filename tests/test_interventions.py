@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -38,6 +42,17 @@ def test_each_unit_can_have_its_own_level() -> None:
     assert edited[:, 4].unique().item() == 40.0
     assert edited[:, 1].unique().item() == 10.0
     assert edited[:, [0, 2, 3, 5]].abs().sum() == 0.0
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_levels_may_be_any_sequence(kind: Callable[[list[float]], Any]) -> None:
+    edited = Ablate("conv#0-2", to=kind([1.0, 2.0, 3.0])).apply(torch.zeros(2, 3, 3, 3))
+    assert torch.equal(edited[:, :, 0, 0], torch.tensor([[1.0, 2.0, 3.0]] * 2))
+
+
+def test_levels_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ParameterError, match="a level is a number, or one for each unit, got 'x'"):
+        Ablate("conv#0", to="x")  # type: ignore[arg-type]
 
 
 def test_without_units_all_are_ablated() -> None:

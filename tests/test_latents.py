@@ -86,7 +86,7 @@ def test_impossible_spaces_are_refused() -> None:
         LatentSpace(())
     with pytest.raises(ParameterError, match="no latent distribution 'cauchy'"):
         LatentSpace((3,), "cauchy")  # type: ignore[arg-type]
-    with pytest.raises(ParameterError, match="bound is above 0, got -1"):
+    with pytest.raises(ParameterError, match="bound is above 0 and finite, got -1"):
         LatentSpace((3,), "uniform", bound=-1.0)
 
 

@@ -37,6 +37,12 @@ def test_an_unknown_parameter_names_those_there_are() -> None:
         Walk.parse({"step": "5"})
 
 
+@pytest.mark.parametrize("dims", [(-1,), (3, 3), ()])
+def test_indices_from_python_follow_the_same_rules(dims: tuple[int, ...]) -> None:
+    with pytest.raises(ParameterError, match="--dims: "):
+        Walk.parse({"dims": dims})
+
+
 def test_parameters_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Walk().steps = 3

@@ -44,7 +44,28 @@ BAD = {
     ),
     "other_things": (
         "from ganprobe import hookimpl\n@hookimpl\ndef register_measures():\n    return ['x']",
-        "register_measures gave 'x', which is not what that hook returns",
+        "register_measures gave 'x', which is no Measure",
+    ),
+    "exiting": ("import sys\nsys.exit(3)", r"SystemExit: 3 \(.*exiting\.py:2\)"),
+    "without_params": (
+        GOOD.replace(", Params\n", "\n")
+        .replace("summary, Params", "summary")
+        .replace("greeting", "x"),
+        "analysis Greeting needs a class Params, got None",
+    ),
+    "without_summary": (
+        GOOD.replace('name, summary, Params = "greeting", "Says hello.",', "name, Params = 'x',"),
+        "Greeting needs an attribute 'summary', a str",
+    ),
+    "without_run": (
+        GOOD.replace("def run(self", "def walk(self").replace("greeting", "x"),
+        "analysis Greeting does not define run",
+    ),
+    "reserved": (
+        GOOD.replace("greeting", "x")
+        .replace("class Greeting", "class Own(Params):\n    seed: int = 1\n\nclass Greeting")
+        .replace('", Params\n', '", Own\n'),
+        "has a parameter 'seed', which is ours",
     ),
     "taken": (GOOD, "the analysis name 'greeting' is taken by plugin 'good'"),
 }
@@ -97,9 +118,13 @@ def test_plugins_load_in_the_order_of_their_names(entry_point: Callable[..., Ent
 def test_two_plugins_of_one_name_are_both_told(entry_point: Callable[..., EntryPoint]) -> None:
     first = entry_point("one", GOOD)
     second = entry_point("two", GOOD.replace("greeting", "other"))
-    records = discover([first, EntryPoint("one", second.value, "ganprobe")])
-    assert [record.state for record in records] == ["loaded", "failed"]
-    assert records[1].reason == "the plugin name 'one' is taken"
+    third = entry_point("three", GOOD.replace("greeting", "another"))
+    points = [first, *(EntryPoint("one", point.value, "ganprobe") for point in (second, third))]
+    records = discover(points)
+    assert sorted(record.state for record in records) == ["failed", "failed", "loaded"]
+    assert {record.reason for record in records if record.state == "failed"} == {
+        "the plugin name 'one' is taken"
+    }
 
 
 @pytest.mark.parametrize("value", ["good", "other, good", "all"])

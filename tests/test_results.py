@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_a_folder_with_anything_in_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="out is not empty; give --force"):
         save(tmp_path / "out", example())
     (tmp_path / "file").touch()
-    with pytest.raises(OutputExistsError, match="file is a file; --output is a folder"):
+    with pytest.raises(OutputExistsError, match="file is a file or a broken link; --output is a"):
         save(tmp_path / "file", example(), overwrite=True)
 
 
@@ -88,6 +89,56 @@ def test_replacing_keeps_other_files_and_drops_old_figures(tmp_path: Path) -> No
         "out/result.h5",
         "out/figures/dots.png",
     }
+
+
+def test_replacing_keeps_a_figure_that_is_somebody_elses(tmp_path: Path) -> None:
+    save(tmp_path / "out", example())
+    (tmp_path / "out" / "figures" / "mine.png").write_bytes(b"mine")
+    save(tmp_path / "out", example(), overwrite=True)
+    assert (tmp_path / "out" / "figures" / "mine.png").read_bytes() == b"mine"
+
+
+def test_a_folder_in_the_way_is_refused_before_the_old_result_is_touched(tmp_path: Path) -> None:
+    save(tmp_path / "out", example(1.0))
+    (tmp_path / "out" / "result.h5").unlink()
+    (tmp_path / "out" / "result.h5").mkdir()
+    with pytest.raises(OutputExistsError, match=r"result\.h5 is a folder where a file must go"):
+        save(tmp_path / "out", example(2.0), overwrite=True)
+    assert (tmp_path / "out" / "result.json").exists()
+
+
+def test_a_broken_link_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputExistsError, match="a broken link"):
+        save(tmp_path / "link", example())
+
+
+def test_folders_made_on_the_way_go_when_the_work_fails(tmp_path: Path) -> None:
+    def fail() -> None:
+        with result_folder(tmp_path / "a" / "b" / "out"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_of_numpy_and_nan_become_plain_json(tmp_path: Path) -> None:
+    rows: Any = ((np.float32(0.5), np.int64(3), float("nan"), "text", None, True),)
+    save(tmp_path / "out", Result(tables={"t": Table(("a", "b", "c", "d", "e", "f"), rows)}))
+    table = json.loads((tmp_path / "out" / "result.json").read_text())["tables"]["t"]
+    assert table["rows"] == [[0.5, 3, None, "text", None, True]]
+
+
+def test_what_cannot_be_written_is_refused_when_the_result_is_made() -> None:
+    with pytest.raises(PluginError, match="'a/b' cannot name an array"):
+        Result(arrays={"a/b": Array(np.zeros(2), ("x",))})
+    with pytest.raises(PluginError, match="'x' names an array and a dimension"):
+        Result(arrays={"x": Array(np.zeros(2), ("x",))})
+    with pytest.raises(PluginError, match="a row of table 't' does not fit its columns"):
+        Result(tables={"t": Table(("a",), ((1, 2),))})
+    with pytest.raises(PluginError, match="a table holds <object"):
+        Result(tables={"t": Table(("a",), ((object(),),))})  # type: ignore[arg-type]
 
 
 def test_work_that_fails_leaves_the_old_result_and_nothing_else(tmp_path: Path) -> None:

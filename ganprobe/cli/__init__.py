@@ -6,6 +6,7 @@ Nothing here imports torch before a command does work that needs it.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ TRACEBACK_VARIABLE = "GANPROBE_TRACEBACK"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 0 done, 1 failed, 2 wrong usage."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for number in _ENDING_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
         sys.exit(ganprobe.main(given, prog_name="ganprobe", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as shown:
@@ -31,14 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(_usage_sentence(error), 2)
     except click.ClickException as error:
         _fail(error.format_message(), 1)
+    except _Ended as ended:
+        _fail("ended by a signal; nothing unfinished was kept", 128 + ended.number)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; nothing unfinished was kept", 130)
     except GanprobeError as error:
         _show_traceback_if_asked()
         _fail(str(error), error.exit_status)
-    except BrokenPipeError:  # the reader of a pipe has seen enough, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         _show_traceback_if_asked()
         _fail(
@@ -46,6 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             " where)",
             1,
         )
+
+
+_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class _Ended(BaseException):
+    """A signal asked the process to end; raised so that everything half-written is removed."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _end(number: int, frame: object) -> None:
+    raise _Ended(number)
 
 
 def _usage_sentence(error: click.UsageError) -> str:
@@ -59,5 +76,5 @@ def _show_traceback_if_asked() -> None:
 
 
 def _fail(sentence: str, status: int) -> None:
-    click.echo(f"ganprobe: {sentence}", err=True)
+    click.echo(f"ganprobe: {' '.join(sentence.split())}", err=True)
     sys.exit(status)

@@ -30,8 +30,8 @@ class _Commands(click.Group):
 def ganprobe() -> None:
     """See what is inside an image generator.
 
-    Record, swap, ablate and patch the feature maps of any pretrained PyTorch generator, and
-    run analyses that tell what its units and latent dimensions do.
+    Record the feature maps of any pretrained PyTorch generator, and run analyses that tell what
+    its latent dimensions and units do.
 
     \b
     Start here:

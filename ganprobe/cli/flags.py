@@ -26,7 +26,9 @@ seed: Callable[[F], F] = click.option(
     help="Sample i of a seed is always the same.",
 )
 device: Callable[[F], F] = click.option(
-    "--device", metavar="NAME", help="Where to run: cpu, cuda, cuda:1.  [default: cpu]"
+    "--device",
+    metavar="NAME",
+    help="Where to run: cpu, cuda, cuda:1; without it, where the generator is.",
 )
 force: Callable[[F], F] = click.option("--force", is_flag=True, help="Replace what is at --output.")
 output_file: Callable[[F], F] = click.option(
@@ -50,7 +52,18 @@ def flags_of(params: type[Params]) -> list[click.Option]:
 
 def values_of(params: type[Params], given: dict[str, Any]) -> dict[str, Any]:
     """The parameters that were given on the command line, as strings; the rest keep defaults."""
-    return {name: given[name] for name in params.model_fields if given[name] not in (None, ())}
+    values = {name: given[name] for name in params.model_fields if given[name] not in (None, ())}
+    for name, value in values.items():
+        choices = _choices(params.model_fields[name])
+        values[name] = choices.get(value, value) if choices else value
+    return values
+
+
+def _choices(field: FieldInfo) -> dict[str, Any]:
+    """The values of a `Literal`, by how they are written."""
+    if get_origin(field.annotation) is not Literal:
+        return {}
+    return {str(choice): choice for choice in get_args(field.annotation)}
 
 
 def _flag(name: str, field: FieldInfo) -> click.Option:
@@ -59,11 +72,11 @@ def _flag(name: str, field: FieldInfo) -> click.Option:
         return click.Option(
             [f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=_help(field)
         )
-    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    choices = _choices(field)
     is_many = get_origin(field.annotation) in (tuple, list) and not _is_indices(field)
     return click.Option(
         [flag],
-        type=click.Choice([str(choice) for choice in choices]) if choices else str,
+        type=click.Choice(list(choices)) if choices else str,
         metavar=None if choices else _metavar(field),
         multiple=is_many,
         required=field.is_required(),
@@ -88,8 +101,9 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     notes = [_limit(bound) for bound in field.metadata if _limit(bound)]
-    if not field.is_required() and field.default not in (None, (), ""):
-        notes.append(f"default: {field.default}")
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if default not in (None, (), [], ""):
+        notes.append(f"default: {default}")
     text = field.description or ""
     return f"{text}  [{'; '.join(notes)}]" if notes else text
 

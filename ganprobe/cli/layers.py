@@ -38,7 +38,7 @@ def command(generator: str, inputs: bool, as_json: bool) -> None:
     probe = Probe(load(generator))
     ports = ("out", "in") if inputs else ("out",)
     if as_json:
-        print_json([_as_json(layer) for layer in probe.layers()])
+        print_json([_as_json(layer, ports) for layer in probe.layers()])
         return
     click.echo(_heading(probe))
     columns = ("site", "type", "units", "map", "dtype", "calls", "parameters", "note")
@@ -75,13 +75,13 @@ def _rows(layer: Layer, ports: Iterable[str]) -> Iterator[tuple[str, ...]]:
 def _note(layer: Layer, tensor: SiteTensor) -> str:
     notes = [f"also {alias}" for alias in layer.aliases]
     if not tensor.is_batched:
-        notes.append("the same for every sample")
+        notes.append("no batch axis")
     if tensor.is_overwritten:
         notes.append("overwritten in place later")
     return "; ".join(notes)
 
 
-def _as_json(layer: Layer) -> dict[str, Any]:
+def _as_json(layer: Layer, ports: Iterable[str]) -> dict[str, Any]:
     tensors = [
         {
             "site": str(tensor.site),
@@ -92,6 +92,7 @@ def _as_json(layer: Layer) -> dict[str, Any]:
             "is_overwritten": tensor.is_overwritten,
         }
         for tensor in layer.tensors
+        if tensor.site.port in ports
     ]
     return {
         "layer": layer.name,

@@ -21,11 +21,24 @@ __all__ = ["command"]
     required=True,
     help="What to record, as `ganprobe layers` names it; once for each site.",
 )
-@click.option("--samples", type=int, required=True, help="How many samples, counted from 0.")
+@click.option(
+    "--samples",
+    type=click.IntRange(max=10**12),
+    metavar="NUMBER",
+    required=True,
+    help="How many samples, counted from 0.",
+)
 @flags.seed
 @flags.output_file
 @click.option("--images", is_flag=True, help="Also keep the images.")
-@click.option("--batch-size", default=64, show_default=True, help="Samples in one forward.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(max=10**6),
+    metavar="NUMBER",
+    default=64,
+    show_default=True,
+    help="Samples in one forward.",
+)
 @flags.device
 @flags.force
 def command(

@@ -3,7 +3,7 @@
 Layout, format version 1::
 
     /                       attributes: format, format_version, n_samples, provenance (JSON)
-    /sites/<name>/          one group for each site; attributes: site, dtype of the source
+    /sites/<name>/          one group for each site; attributes: site (JSON), source_dtype
         activation          (sample, unit, y, x), (sample, unit) or (sample, token, unit)
         sample, unit, y, x  dimension scales: sample index, unit number, row, column
     /latents/

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import torch
 
+from ganprobe.errors import StoreError
 from ganprobe.latents import LatentSpace
 from ganprobe.provenance import Provenance
 from ganprobe.sites import Site, SiteTensor
@@ -23,7 +24,7 @@ __all__ = [
     "chunk_shape",
     "datasets",
     "group_name",
-    "site_of_group",
+    "read_site",
     "stored_dtype",
 ]
 
@@ -43,7 +44,8 @@ class RecordingSpec:
     sites: Mapping[Site, SiteTensor]
     latent_space: LatentSpace
     image_shape: tuple[int, ...] | None
-    dtype: torch.dtype
+    latent_dtype: torch.dtype
+    image_dtype: torch.dtype
     provenance: Provenance
     overwrite: bool = False
 
@@ -77,16 +79,18 @@ def datasets(spec: RecordingSpec) -> dict[Site | str, Dataset]:
     }
     latent_shape = spec.latent_space.shape
     names = ("latent", *(f"latent_{axis}" for axis in range(1, len(latent_shape))))
-    found["latents"] = _dataset("latents", "z", names, latent_shape, spec.samples, spec.dtype)
+    found["latents"] = _dataset(
+        "latents", "z", names, latent_shape, spec.samples, spec.latent_dtype
+    )
     if spec.image_shape is not None:
         names = ("channel", "y", "x")
         shape = spec.image_shape
-        found["images"] = _dataset("images", "image", names, shape, spec.samples, spec.dtype)
+        found["images"] = _dataset("images", "image", names, shape, spec.samples, spec.image_dtype)
     return found
 
 
 def group_name(site: Site) -> str:
-    """The path of a site's group; any layer name works and reads back.
+    """The path of a site's group; any layer name works.
 
     Example:
         >>> group_name(Site("up/block.0"))
@@ -96,16 +100,21 @@ def group_name(site: Site) -> str:
     return f"sites/{'%2E' + escaped[1:] if escaped.startswith('.') else escaped}"
 
 
-def site_of_group(name: str) -> Site:
-    """The site whose group has this name, without ``sites/``."""
-    return Site.parse(unquote(name))
+def read_site(attribute: str) -> Site:
+    """The site that a group's attribute ``site`` holds, as JSON."""
+    fields = json.loads(attribute)
+    units = None if fields["units"] is None else tuple(fields["units"])
+    return Site(fields["layer"], fields["port"], tuple(fields["path"]), fields["call"], units)
 
 
 def stored_dtype(dtype: torch.dtype) -> np.dtype[np.generic]:
     """The dtype in the file: the source's own, but float32 for bfloat16."""
     if dtype == torch.bfloat16:
         return np.dtype(np.float32)
-    return np.dtype(str(dtype).removeprefix("torch."))
+    try:
+        return np.dtype(str(dtype).removeprefix("torch."))
+    except TypeError as error:
+        raise StoreError(f"HDF5 has no {dtype}; record in another dtype") from error
 
 
 def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -135,21 +144,24 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 def _site_dataset(site: Site, tensor: SiteTensor, samples: Sequence[int]) -> Dataset:
     units = range(tensor.n_units) if site.units is None else site.units
     names, shape = _site_dimensions(tensor)
-    axis = names.index("unit")
-    coordinates = [samples, *(range(size) for size in shape)]
-    dtype = getattr(torch, tensor.dtype)
+    if not all(shape):
+        raise StoreError(f"{site} is empty: a sample has shape {shape}")
+    axes = zip(names, shape, strict=True)
+    coordinates = [units if name == "unit" else range(size) for name, size in axes]
+    attributes = {"site": json.dumps(asdict(site)), "source_dtype": tensor.dtype}
     return Dataset(
         group_name(site),
         "activation",
         ("sample", *names),
-        tuple(units if i == axis + 1 else known for i, known in enumerate(coordinates)),
-        stored_dtype(dtype),
-        {"site": str(site), "source_dtype": tensor.dtype},
+        (samples, *coordinates),
+        stored_dtype(getattr(torch, tensor.dtype)),
+        attributes,
     )
 
 
 def _site_dimensions(tensor: SiteTensor) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    named = {
+    named: dict[int, tuple[str, ...]] = {
+        0: (),
         1: ("unit",),
         2: ("token", "unit"),
         3: ("unit", "y", "x"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganprobe.errors import StoreError, UnknownNameError
 from ganprobe.latents import Latents
 from ganprobe.sites import Site
-from ganprobe.store.layout import FORMAT, FORMAT_VERSION, group_name, site_of_group
+from ganprobe.store.layout import FORMAT, FORMAT_VERSION, group_name, read_site
 
 __all__ = ["ActivationStore"]
 
@@ -58,7 +58,7 @@ class ActivationStore:
     @property
     def sites(self) -> list[Site]:
         """The sites that it holds."""
-        return [site_of_group(name) for name in self._file["sites"]]
+        return [read_site(group.attrs["site"]) for group in self._file["sites"].values()]
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganprobe.errors import OutputExistsError, StoreError
+from ganprobe.errors import GanprobeError, OutputExistsError, StoreError
 from ganprobe.latents import Latents
 from ganprobe.progress import Progress
 from ganprobe.sites import Site
@@ -54,6 +54,8 @@ def write_store(spec: RecordingSpec, batches: Iterable[RecordedBatch], progress:
         OutputExistsError: the file exists and may not be replaced.
         StoreError: the folder cannot be written, the disk is too small, or writing failed.
     """
+    if spec.path.exists() and not spec.path.is_file():
+        raise OutputExistsError(f"{spec.path} is no file that could be replaced; name another")
     if spec.path.exists() and not spec.overwrite:
         raise OutputExistsError(f"{spec.path} exists; give --force (overwrite=True) to replace it")
     planned = datasets(spec)
@@ -68,21 +70,27 @@ def write_store(spec: RecordingSpec, batches: Iterable[RecordedBatch], progress:
 @contextmanager
 def _whole_or_nothing(path: Path) -> Iterator[Path]:
     """A partial file beside `path` that takes its name when all went well, else is removed."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    whole = path.resolve()
+    partial = whole.parent / f"{whole.name}.{os.getpid()}.partial"
+    created = [parent for parent in whole.parents if not parent.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        partial.replace(path)
+        partial.replace(whole)
+        created = []
+    except GanprobeError:
+        raise
     except OSError as error:
-        if isinstance(error, StoreError | OutputExistsError):
-            raise
         reason = error.strerror or str(error)
         raise StoreError(f"cannot write {path}: {reason}; choose another --output") from error
     finally:
         if partial.parent.is_dir():
             partial.unlink(missing_ok=True)
+        for parent in created:
+            with suppress(OSError):  # something else was put there meanwhile
+                parent.rmdir()
 
 
 def _check_space(path: Path, planned: Mapping[Any, Dataset]) -> None:
@@ -158,19 +166,16 @@ def _values(
         else:
             tensor = batch.latents.z if key == "latents" else batch.images
         if len(tensor) != n:
-            raise StoreError(
-                f"{key} has {len(tensor)} rows for {n} samples: it has no batch axis, so it"
-                " cannot be stored by sample; leave that site out"
-            )
+            raise StoreError(f"{key} has {len(tensor)} rows for {n} samples; leave that site out")
         values[key] = _on_host(tensor)
     return values
 
 
 def _on_host(tensor: Tensor) -> np.ndarray[Any, Any]:
-    tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.float()
-    host: np.ndarray[Any, Any] = tensor.cpu().numpy()
+    """The values in memory of their own, which no later forward can write into."""
+    tensor = tensor.detach().resolve_conj()
+    dtype = torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype
+    host: np.ndarray[Any, Any] = tensor.to("cpu", dtype, copy=True).numpy()
     return host
 
 

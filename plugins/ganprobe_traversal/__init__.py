@@ -14,14 +14,21 @@ class TraversalParams(Params):
         default=None, description="Dimensions to walk: 3,7,10-20. Without it, all of them."
     )
     bases: int = Field(
-        default=16, ge=1, description="Base samples that the ranking is taken over; all else stays."
+        default=16,
+        ge=1,
+        le=100_000,
+        description="Base samples that the ranking is taken over; all else stays.",
     )
-    steps: int = Field(default=9, ge=2, description="Steps of each walk.")
+    steps: int = Field(default=9, ge=2, le=10_000, description="Steps of each walk.")
     low: float | None = Field(
-        default=None, description="First value. Without it, -3 or the lower end of the prior."
+        default=None,
+        allow_inf_nan=False,
+        description="First value. Without it, -3 or the lower end of the prior.",
     )
     high: float | None = Field(
-        default=None, description="Last value. Without it, 3 or the upper end of the prior."
+        default=None,
+        allow_inf_nan=False,
+        description="Last value. Without it, 3 or the upper end of the prior.",
     )
     rows: int = Field(
         default=6, ge=1, description="Base samples that a figure shows, one in each row."

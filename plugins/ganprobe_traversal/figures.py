@@ -51,7 +51,7 @@ def draw_ranking(walks: Walks, errors: list[float], made: str) -> Figure:
     hidden = len(walks.dims) - len(order)
     shown = f", {len(order)} strongest of {len(walks.dims)}" if hidden else ""
     axes.set_title(f"What each latent dimension changes{shown}", loc="left", fontsize=11)
-    axes.set_ylim(0, 1.18 * float(by_base.max()))
+    axes.set_ylim(0, 1.18 * float(by_base.max()) or 1.0)
     axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     _sign(figure, f"{made}; walks from {walks.values[0]:g} to {walks.values[-1]:g}")
@@ -218,4 +218,6 @@ def _frame(left: float, top: float, width: float, height: float) -> Rectangle:
 
 def _sign(figure: Figure, made: str, *, height: float = 0.01) -> None:
     """A small line at the foot that says how the figure was made."""
-    figure.supxlabel(made, fontsize=7, color="#666666", x=0.99, y=height, ha="right")
+    figure.supxlabel(
+        made.replace("$", r"\$"), fontsize=7, color="#666666", x=0.99, y=height, ha="right"
+    )

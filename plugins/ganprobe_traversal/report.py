@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ganprobe import Array, Context, Figure, Result, Table
 from ganprobe_traversal.figures import draw_ranking, draw_walk
 from ganprobe_traversal.walk import Walks
@@ -16,7 +18,9 @@ def make_result(walks: Walks, context: Context) -> Result:
         "step": walks.values.tolist(),
         "shown_dim": list(walks.shown),
     }
-    coordinates |= {f"{name}_column": list(columns) for name, columns in walks.columns.items()}
+    coordinates |= {
+        f"{_dataset_name(name)}_column": list(columns) for name, columns in walks.columns.items()
+    }
     return Result(
         findings=_findings(walks, context),
         arrays=_arrays(walks),
@@ -92,9 +96,9 @@ def _arrays(walks: Walks) -> dict[str, Array]:
         ),
     }
     for name, values in walks.measures.items():
-        arrays[f"measure_{name}"] = Array(
+        arrays[f"measure_{_dataset_name(name)}"] = Array(
             values,
-            ("dim", "base", "column", f"{name}_column"),
+            ("dim", "base", "column", f"{_dataset_name(name)}_column"),
             description=f"measure {name!r} of each image; column 0 is the base, then the steps",
         )
     return arrays
@@ -141,6 +145,10 @@ def _figures(walks: Walks, context: Context) -> dict[str, Figure]:
         drawing = draw_walk(walks, slot, describe(walks, position), made)
         figures[f"dimension-{dim:03d}"] = Figure(drawing, caption)
     return figures
+
+
+def _dataset_name(measure: str) -> str:
+    return re.sub(r"[^\w.-]", "_", measure)
 
 
 def _percent(share: float) -> str:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganprobe import Context, Latents, LatentSpace, ParameterError
+from ganprobe import Context, ForwardError, Latents, LatentSpace, ParameterError
 from ganprobe_traversal import TraversalParams
 
 _BATCH_IMAGES = 128
@@ -126,7 +126,13 @@ def _walk(
 ) -> Tensor:
     """Images (job, 1 + step, channel, y, x) in [0, 1]."""
     latents = walked_latents(bases, jobs, values)
-    images = context.probe.images(latents.flatten(0, 1))
+    batches = latents.flatten(0, 1).split(_BATCH_IMAGES)
+    images = torch.cat([context.probe.images(batch) for batch in batches])
+    if not images.isfinite().all():
+        raise ForwardError(
+            f"generator {context.generator.name!r} gave NaN or infinity on a walk along"
+            f" dimensions {sorted({dim for dim, _ in jobs})}; walk a smaller range"
+        )
     return torch.unflatten(context.generator.to_unit_range(images), 0, latents.shape[:2])
 
 

@@ -1,6 +1,6 @@
 """The networks behind ``digits``: a generator, its discriminator and a digit classifier.
 
-Small enough for a laptop's CPU: 1.2, 0.5 and 0.2 million parameters, under 8 MB of float32
+Small enough for a laptop's CPU: 1.2, 0.5 and 0.1 million parameters, under 8 MB of float32
 weights together. Building one draws random weights; `ganprobe.load("digits")` reads the
 trained ones.
 """

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +143,12 @@ WRONG = {
     "no number": ((*TRAVERSE[:-1], "many"), "--steps: input should be a valid integer"),
     "too few steps": ((*TRAVERSE[:-1], "1"), "--steps: input should be greater than or equal to 2"),
     "range that runs down": ((*TRAVERSE, "--low", "4"), "--low must be below --high, got 4 and 3"),
+    "endless range": ((*TRAVERSE, "--high", "inf"), "--high: input should be a finite number"),
+    "too many samples": (
+        ("record", "digits", "--site", "conv2", "--samples", "99999999999999999999"),
+        "is not in the range",
+    ),
+    "negative seed": ((*RECORD, "--seed", "-1"), "a seed is a whole number from 0"),
     "no such option": (("layers", "digits", "--input"), "No such option"),
     "no such device": ((*RECORD, "--device", "gpu"), "no device 'gpu' here; there is: cpu"),
 }  # fmt: skip
@@ -198,6 +207,34 @@ def test_an_interrupted_record_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_analysis_that_returns_something_else_is_named(
+    ganprobe_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganprobe_traversal.Traversal.run", lambda *_: None)
+    finished = ganprobe_command(*TRAVERSE, "--output", tmp_path / "out")
+    assert finished.status == 1
+    assert "returned a NoneType; it must return a Result" in finished.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [RECORD, TRAVERSE], ids=["record", "run"])
+def test_a_process_that_is_told_to_end_leaves_nothing(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    many = [argument.replace("4", "100000") for argument in arguments]
+    many += ["--bases", "100000"] if arguments is TRAVERSE else []
+    command = [sys.executable, "-m", "ganprobe", *many, "--output", str(tmp_path / "new" / "out")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(tmp_path.rglob("*.partial")):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.terminate()
+        _, printed = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, printed
+    assert printed.strip() == "ganprobe: ended by a signal; nothing unfinished was kept"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["generators"], ["run", "--help"]])
 def test_listing_imports_no_torch(arguments: list[str]) -> None:
     program = (
@@ -224,14 +261,9 @@ def test_help_imports_no_pydantic_either() -> None:
 def test_an_analysis_that_raises_is_one_sentence_with_its_line(
     ganprobe_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ganprobe_traversal import Traversal
-
-    def run(self: object, context: object, params: object) -> None:
-        raise ZeroDivisionError("by design")
-
-    monkeypatch.setattr(Traversal, "run", run)
+    monkeypatch.setattr("ganprobe_traversal.walk._BATCH_IMAGES", "not a number")
     finished = ganprobe_command(*TRAVERSE, "--output", tmp_path / "out")
     assert finished.status == 1
-    assert "analysis 'traversal' raised ZeroDivisionError: by design" in finished.err
-    assert f"{Path(__file__).name}:" in finished.err
+    assert "analysis 'traversal' raised TypeError: unsupported operand" in finished.err
+    assert re.search(r"ganprobe_traversal/walk\.py:\d+\)$", finished.err.strip())
     assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,8 @@ class Everything(Params):
     steps: int = Field(default=9, ge=2, le=99, description="Steps.")
     low: float | None = None
     mode: Literal["z", "w"] = "z"
+    order: Literal[1, 2] = 1
+    scales: list[float] = Field(default_factory=lambda: [0.5])
     names: tuple[str, ...] = ()
     is_fast: bool = True
 
@@ -41,15 +43,16 @@ def test_defaults_are_those_of_the_class() -> None:
 
 def test_every_kind_of_parameter_has_its_flag() -> None:
     given = parsed(
-        "--units", "1,3-5", "--dims", "7", "--steps", "4", "--low", "-2.5", "--mode", "w",
-        "--names", "a", "--names", "b", "--no-is-fast",
-    )  # fmt: skip
+        *("--units", "1,3-5", "--dims", "7", "--steps", "4", "--low", "-2.5"),
+        *("--mode", "w", "--order", "2", "--names", "a", "--names", "b", "--no-is-fast"),
+    )
     assert given == Everything(
         units=(1, 3, 4, 5),
         dims=(7,),
         steps=4,
         low=-2.5,
         mode="w",
+        order=2,
         names=("a", "b"),
         is_fast=False,
     )
@@ -67,6 +70,7 @@ def test_every_kind_of_parameter_has_its_flag() -> None:
         "--is-fast / --no-is-fast",
         "[>= 2; <= 99; default: 9]",
         "[required]",
+        "[default: [0.5]]",
     ],
 )
 def test_help_shows_values_ranges_and_defaults(line: str) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ganprobe import Context, Generator, LatentSpace, Measure, ParameterError, PluginError, Probe
+from ganprobe import (
+    Context,
+    ForwardError,
+    Generator,
+    LatentSpace,
+    Measure,
+    ParameterError,
+    PluginError,
+    Probe,
+)
 from ganprobe_traversal import Traversal, TraversalParams
 from ganprobe_traversal.walk import Walks, walk_dimensions, walked_latents
 from subjects import random_network
 
 
 class Brightness(Measure):
-    name, summary, columns = "brightness", "Mean of all pixels.", ("mean",)
+    name, summary = "brightness", "Mean of all pixels."
+    columns: ClassVar[tuple[str, ...]] = ("mean",)
 
     def measure(self, images: Tensor) -> Tensor:
         return images.mean(dim=(1, 2, 3)).unsqueeze(1)
@@ -127,6 +137,22 @@ def test_a_measure_for_other_images_is_refused_by_name() -> None:
     context = context_of(linear_generator(torch.randn(3, 16)), measure=OtherShape())
     with pytest.raises(PluginError, match=r"takes images \(3, 64, 64\), but .* makes \(1, 4, 4\)"):
         Traversal().run(context, TraversalParams(bases=1, measure=("brightness",)))
+
+
+class Miscounting(Brightness):
+    columns: ClassVar[tuple[str, ...]] = ("one", "two")
+
+
+def test_a_measure_that_breaks_its_word_is_named() -> None:
+    context = context_of(linear_generator(torch.randn(3, 16)), measure=Miscounting())
+    with pytest.raises(PluginError, match=r"'brightness' gave \(40, 1\) for 40 images and 2 col"):
+        Traversal().run(context, TraversalParams(bases=4, dims=(0,), measure=("brightness",)))
+
+
+def test_a_walk_that_leaves_the_numbers_is_named() -> None:
+    generator = linear_generator(torch.full((2, 16), 1e30))
+    with pytest.raises(ForwardError, match=r"gave NaN or infinity on a walk along dimensions \[0"):
+        walk(generator, bases=1, high=1e30)
 
 
 def test_a_result_holds_the_ranking_arrays_and_figures() -> None:
