@@ -6,6 +6,7 @@ lookups; placing one copies the containers on the way and no tensor.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -58,14 +59,13 @@ def place(value: Any, path: Path, new: object) -> Any:
         return new
     key, rest = path[0], path[1:]
     inner = place(pick(value, (key,)), rest, new)
-    if isinstance(value, Mapping):
-        copied = value.copy() if hasattr(value, "copy") else dict(value)
+    if isinstance(value, Mapping | list):
+        copied: Any = copy.copy(value)
         copied[key] = inner
         return copied
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         items = [inner if position == key else item for position, item in enumerate(value)]
-        named = hasattr(value, "_fields")
-        return type(value)(*items) if named else type(value)(items)
+        return getattr(type(value), "_make", type(value))(items)
     return dataclasses.replace(value, **{str(key): inner})
 
 

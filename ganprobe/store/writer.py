@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import h5py
 import numpy as np
-import torch
 from torch import Tensor
 
 from ganprobe.errors import GanprobeError, OutputExistsError, StoreError
@@ -29,6 +28,7 @@ from ganprobe.store.layout import (
     chunk_shape,
     datasets,
 )
+from ganprobe.store.packing import Packed, pack
 
 __all__ = ["RecordedBatch", "write_store"]
 
@@ -121,6 +121,7 @@ def _create_dataset(file: h5py.File, dataset: Dataset) -> Any:
         dataset.shape,
         dataset.dtype,
         chunks=chunk_shape(dataset.shape, dataset.dtype.itemsize),
+        fill_time="never",  # every value is written
     )
     for axis, (name, coordinate) in enumerate(
         zip(dataset.dimensions, dataset.coordinates, strict=True)
@@ -145,8 +146,8 @@ def _stream(
         ThreadPoolExecutor(1, "ganprobe-store") as writer,
     ):
         for batch in batches:
-            values = _values(batch, created)
-            in_flight.append(writer.submit(_write, created, start, values))
+            packed = _packed(batch, start, created)
+            in_flight.append(writer.submit(_write, created, packed))
             start += len(batch.latents)
             if len(in_flight) == _BATCHES_IN_FLIGHT:
                 in_flight.popleft().result()
@@ -155,34 +156,27 @@ def _stream(
             written.result()
 
 
-def _values(
-    batch: RecordedBatch, keys: Iterable[Site | str]
-) -> dict[Site | str, np.ndarray[Any, Any]]:
+def _packed(
+    batch: RecordedBatch, start: int, created: Mapping[Site | str, Any]
+) -> dict[Site | str, Packed]:
     n = len(batch.latents)
-    values: dict[Site | str, np.ndarray[Any, Any]] = {}
-    for key in keys:
+    packed: dict[Site | str, Packed] = {}
+    for key, dataset in created.items():
         if isinstance(key, Site):
             tensor = batch.recording[key]
         else:
             tensor = batch.latents.z if key == "latents" else batch.images
         if len(tensor) != n:
             raise StoreError(f"{key} has {len(tensor)} rows for {n} samples; leave that site out")
-        values[key] = _on_host(tensor)
-    return values
+        packed[key] = pack(tensor, start, dataset.chunks)
+    return packed
 
 
-def _on_host(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """The values in memory of their own, which no later forward can write into."""
-    tensor = tensor.detach().resolve_conj()
-    dtype = torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype
-    host: np.ndarray[Any, Any] = tensor.to("cpu", dtype, copy=True).numpy()
-    return host
-
-
-def _write(
-    created: Mapping[Site | str, Any],
-    start: int,
-    values: Mapping[Site | str, np.ndarray[Any, Any]],
-) -> None:
-    for key, array in values.items():
-        created[key][start : start + len(array)] = array
+def _write(created: Mapping[Site | str, Any], batch: Mapping[Site | str, Packed]) -> None:
+    for key, packed in batch.items():
+        dataset = created[key]
+        if packed.chunk is None:
+            dataset[packed.start : packed.start + len(packed.values)] = packed.values
+        else:
+            for offset, values in packed.chunks():
+                dataset.id.write_direct_chunk(offset, values)
