@@ -39,8 +39,15 @@ class Packed:
             yield (self.start + offset[0], *offset[1:]), self.values[index]
 
 
-def pack(tensor: Tensor, start: int, chunk: tuple[int, ...]) -> Packed:
-    """Cut rows start, start + 1, ... into chunks where they fill them, else leave them whole."""
+def pack(
+    tensor: Tensor, start: int, chunk: tuple[int, ...], *, memory: Tensor | None = None
+) -> Packed:
+    """Cut rows start, start + 1, ... into chunks where they fill them, else leave them whole.
+
+    Args:
+        memory: a batch packed earlier and no longer needed, whose memory is used again where it
+            has the right size: touching fresh pages costs more than the copy itself.
+    """
     tensor = tensor.detach().resolve_conj()
     dtype = torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype
     fills = start % chunk[0] == 0 and all(
@@ -52,6 +59,7 @@ def pack(tensor: Tensor, start: int, chunk: tuple[int, ...]) -> Packed:
         part for size, own in zip(tensor.shape, chunk, strict=True) for part in (size // own, own)
     ]
     blocks = tensor.reshape(split).permute(*range(0, len(split), 2), *range(1, len(split), 2))
-    packed = torch.empty(blocks.shape, dtype=dtype)
-    packed.copy_(blocks)
-    return Packed(packed.numpy(), start, chunk)
+    if memory is None or memory.shape != blocks.shape or memory.dtype != dtype:
+        memory = torch.empty(blocks.shape, dtype=dtype)
+    memory.copy_(blocks)
+    return Packed(memory.numpy(), start, chunk)

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import h5py
 import numpy as np
+import torch
 from torch import Tensor
 
 from ganprobe.errors import GanprobeError, OutputExistsError, StoreError
@@ -63,7 +64,8 @@ def write_store(spec: RecordingSpec, batches: Iterable[RecordedBatch], progress:
         _check_space(spec.path, planned)
         with h5py.File(partial, "w", libver=("v110", "v110")) as file:
             created = _create(file, spec, planned)
-            _stream(created, spec, batches, progress)
+            with _Flushing(file.id.get_vfd_handle()) as flushing:
+                _stream(created, spec, batches, flushing, progress)
     return spec.path
 
 
@@ -137,30 +139,74 @@ def _stream(
     created: Mapping[Site | str, Any],
     spec: RecordingSpec,
     batches: Iterable[RecordedBatch],
+    flushing: _Flushing,
     progress: Progress,
 ) -> None:
-    in_flight: deque[Future[None]] = deque()
+    in_flight: deque[tuple[Future[None], _Batch]] = deque()
+    free: list[_Batch] = []
     start = 0
     with (
         progress(len(spec.samples), "samples recorded") as bar,
         ThreadPoolExecutor(1, "ganprobe-store") as writer,
     ):
         for batch in batches:
-            packed = _packed(batch, start, created)
-            in_flight.append(writer.submit(_write, created, packed))
+            packed = _packed(batch, start, created, free.pop() if free else {})
+            in_flight.append((writer.submit(_write, created, packed), packed))
             start += len(batch.latents)
             if len(in_flight) == _BATCHES_IN_FLIGHT:
-                in_flight.popleft().result()
+                written, memory = in_flight.popleft()
+                written.result()
+                flushing.advance(sum(packed.values.nbytes for packed in memory.values()))
+                free.append(memory)
             bar.advance(len(batch.latents))
-        for written in in_flight:
+        for written, _ in in_flight:
             written.result()
 
 
+_Batch = dict[Site | str, Packed]
+
+
+class _Flushing:
+    """Sends what was written on to the disk while more is coming, so that the end is not late."""
+
+    every_bytes = 32 * 1024 * 1024
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._thread = ThreadPoolExecutor(1, "ganprobe-flush")
+        self._under_way: Future[None] | None = None
+        self._n_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(wait=True)
+        if kind is None:
+            self._raise_what_failed()
+
+    def advance(self, n_bytes: int) -> None:
+        """`n_bytes` more were written; starts a flush when enough have come together."""
+        self._n_bytes += n_bytes
+        is_free = self._under_way is None or self._under_way.done()
+        if is_free and self._n_bytes >= self.every_bytes:
+            self._raise_what_failed()
+            self._n_bytes = 0
+            flush = getattr(os, "fdatasync", os.fsync)
+            self._under_way = self._thread.submit(flush, self._descriptor)
+
+    def _raise_what_failed(self) -> None:
+        """The system tells of a failed write only once, and it may have told a flush."""
+        if self._under_way is not None:
+            self._under_way.result()
+
+
 def _packed(
-    batch: RecordedBatch, start: int, created: Mapping[Site | str, Any]
-) -> dict[Site | str, Packed]:
+    batch: RecordedBatch, start: int, created: Mapping[Site | str, Any], used: _Batch
+) -> _Batch:
+    """The batch on the host, in the memory of a used one where that fits."""
     n = len(batch.latents)
-    packed: dict[Site | str, Packed] = {}
+    packed: _Batch = {}
     for key, dataset in created.items():
         if isinstance(key, Site):
             tensor = batch.recording[key]
@@ -168,11 +214,12 @@ def _packed(
             tensor = batch.latents.z if key == "latents" else batch.images
         if len(tensor) != n:
             raise StoreError(f"{key} has {len(tensor)} rows for {n} samples; leave that site out")
-        packed[key] = pack(tensor, start, dataset.chunks)
+        memory = torch.from_numpy(used[key].values) if key in used else None
+        packed[key] = pack(tensor, start, dataset.chunks, memory=memory)
     return packed
 
 
-def _write(created: Mapping[Site | str, Any], batch: Mapping[Site | str, Packed]) -> None:
+def _write(created: Mapping[Site | str, Any], batch: _Batch) -> None:
     for key, packed in batch.items():
         dataset = created[key]
         if packed.chunk is None:

@@ -69,7 +69,7 @@ def train_classifier(mnist: Path, output: Path, epochs: int, batch_size: int, se
 @click.option("--mnist", type=_FOLDER, required=True, help="Folder of the four IDX files.")
 @click.option("--output", type=_FOLDER, required=True, help="Weights; also the classifier's.")
 @click.option("--latent-size", default=10, show_default=True)
-@click.option("--epochs", default=24, show_default=True)
+@click.option("--epochs", default=18, show_default=True)
 @click.option("--batch-size", default=64, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def train_gan(
