@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from ganprobe import Generator, Probe
 from ganprobe.cli import main
@@ -20,6 +21,11 @@ def network() -> TinyNetwork:
 @pytest.fixture
 def tiny(network: TinyNetwork) -> Generator:
     return Generator.from_module(network, latent=5, name="tiny")
+
+
+# A busy machine is no fault of the code: examples are not timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)
