@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,7 +36,7 @@ def read_digits(weights: Path) -> Generator:
     state = load_file(weights)
     module = DigitsGenerator(state["fc1.linear.weight"].shape[1])
     module.load_state_dict(state)
-    return Generator.from_module(module.eval(), latent=module.latent_size)
+    return Generator.from_module(module.eval(), latent=module.latent_size, name="digits")
 
 
 def images_of(generator: Generator) -> Iterator[Tensor]:
@@ -49,11 +50,31 @@ def row(name: str, judged: Judged, real: Judged) -> str:
     return f"| {name} | {judged.confident_share:.4f} | {shares} | {distance:.3f} |"
 
 
+def draw_samples(generator: Generator, path: Path, *, rows: int = 8, columns: int = 20) -> None:
+    """A sheet of the first samples of the seed, none left out."""
+    latents = generator.sample(rows * columns, seed=SEED)
+    images = generator.to_unit_range(Probe(generator).images(latents))[:, 0]
+    height, width = images.shape[1:]
+    sheet = images.view(rows, columns, height, width).transpose(1, 2).reshape(rows * height, -1)
+    figure = Figure(figsize=(columns * 0.5, rows * 0.5 + 0.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0))
+    axes.set_xticks([])
+    axes.set_yticks([row + 0.5 for row in range(rows)], [row * columns for row in range(rows)])
+    axes.set_ylabel("index of the row's first sample")
+    axes.set_title(
+        f"{generator.name}: samples 0 to {rows * columns - 1} of seed {SEED}", loc="left"
+    )
+    axes.tick_params(length=0)
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", type=Path, required=True, help="folder of the IDX files")
     parser.add_argument("--peer", type=Path, help="JSON of another generator of digits")
     parser.add_argument("--weights", type=Path, nargs="*", default=[], help="other weights")
+    parser.add_argument("--sheet", type=Path, help="also draw the first samples of digits (PNG)")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -74,6 +95,8 @@ def main() -> None:
         generators[f"{weights.parent.name}/{weights.name}"] = read_digits(weights)
     for name, generator in generators.items():
         print(row(name, judge(classifier, images_of(generator)), real), flush=True)
+    if given.sheet:
+        draw_samples(generators["`digits`"], given.sheet)
     print(f"\nn = {N_SAMPLES} samples of each generator, seed {SEED}, eval mode")
 
 
