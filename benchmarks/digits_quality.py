@@ -60,7 +60,7 @@ def draw_samples(generator: Generator, path: Path, *, rows: int = 8, columns: in
     axes = figure.add_subplot()
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0))
     axes.set_xticks([])
-    axes.set_yticks([row + 0.5 for row in range(rows)], [row * columns for row in range(rows)])
+    axes.set_yticks([row + 0.5 for row in range(rows)], [str(row * columns) for row in range(rows)])
     axes.set_ylabel("index of the row's first sample")
     axes.set_title(
         f"{generator.name}: samples 0 to {rows * columns - 1} of seed {SEED}", loc="left"
