@@ -22,21 +22,28 @@ class Packed:
     """Values on the host, and where they go.
 
     Args:
-        values: (grid..., chunk...) where they are cut into whole chunks, else (n, ...).
+        memory: (grid..., chunk...) where they are cut into whole chunks, else (n, ...).
         start: the first sample's row.
         chunk: the chunk's shape, or None where the values are not cut.
     """
 
-    values: np.ndarray[Any, Any]
+    memory: Tensor
     start: int
     chunk: tuple[int, ...] | None
+
+    @property
+    def values(self) -> np.ndarray[Any, Any]:
+        """The memory as numpy sees it."""
+        values: np.ndarray[Any, Any] = self.memory.numpy()
+        return values
 
     def chunks(self) -> Iterator[tuple[tuple[int, ...], np.ndarray[Any, Any]]]:
         """The offset of each whole chunk in the dataset, and its contiguous values."""
         assert self.chunk is not None
-        for index in np.ndindex(*self.values.shape[: len(self.chunk)]):
+        values = self.values
+        for index in np.ndindex(*values.shape[: len(self.chunk)]):
             offset = [place * size for place, size in zip(index, self.chunk, strict=True)]
-            yield (self.start + offset[0], *offset[1:]), self.values[index]
+            yield (self.start + offset[0], *offset[1:]), values[index]
 
 
 def pack(
@@ -54,7 +61,7 @@ def pack(
         size % part == 0 for size, part in zip(tensor.shape, chunk, strict=True)
     )
     if not fills:
-        return Packed(tensor.to("cpu", dtype, copy=True).numpy(), start, None)
+        return Packed(tensor.to("cpu", dtype, copy=True), start, None)
     split = [
         part for size, own in zip(tensor.shape, chunk, strict=True) for part in (size // own, own)
     ]
@@ -62,4 +69,4 @@ def pack(
     if memory is None or memory.shape != blocks.shape or memory.dtype != dtype:
         memory = torch.empty(blocks.shape, dtype=dtype)
     memory.copy_(blocks)
-    return Packed(memory.numpy(), start, chunk)
+    return Packed(memory, start, chunk)

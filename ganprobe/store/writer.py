@@ -14,7 +14,6 @@ from typing import Any, Protocol, Self
 
 import h5py
 import numpy as np
-import torch
 from torch import Tensor
 
 from ganprobe.errors import GanprobeError, OutputExistsError, StoreError
@@ -156,7 +155,7 @@ def _stream(
             if len(in_flight) == _BATCHES_IN_FLIGHT:
                 written, memory = in_flight.popleft()
                 written.result()
-                flushing.advance(sum(packed.values.nbytes for packed in memory.values()))
+                flushing.advance(sum(packed.memory.nbytes for packed in memory.values()))
                 free.append(memory)
             bar.advance(len(batch.latents))
         for written, _ in in_flight:
@@ -214,7 +213,7 @@ def _packed(
             tensor = batch.latents.z if key == "latents" else batch.images
         if len(tensor) != n:
             raise StoreError(f"{key} has {len(tensor)} rows for {n} samples; leave that site out")
-        memory = torch.from_numpy(used[key].values) if key in used else None
+        memory = used[key].memory if key in used else None
         packed[key] = pack(tensor, start, dataset.chunks, memory=memory)
     return packed
 
@@ -223,7 +222,7 @@ def _write(created: Mapping[Site | str, Any], batch: _Batch) -> None:
     for key, packed in batch.items():
         dataset = created[key]
         if packed.chunk is None:
-            dataset[packed.start : packed.start + len(packed.values)] = packed.values
+            dataset[packed.start : packed.start + len(packed.memory)] = packed.values
         else:
             for offset, values in packed.chunks():
                 dataset.id.write_direct_chunk(offset, values)

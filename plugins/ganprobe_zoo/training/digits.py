@@ -69,7 +69,7 @@ def train_classifier(mnist: Path, output: Path, epochs: int, batch_size: int, se
 @click.option("--mnist", type=_FOLDER, required=True, help="Folder of the four IDX files.")
 @click.option("--output", type=_FOLDER, required=True, help="Weights; also the classifier's.")
 @click.option("--latent-size", default=10, show_default=True)
-@click.option("--epochs", default=16, show_default=True)
+@click.option("--epochs", default=18, show_default=True)
 @click.option("--batch-size", default=64, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def train_gan(
@@ -123,7 +123,6 @@ class _Game:
 
     averaging = 0.999
     penalty, penalised_every = 1.0, 16
-    last_digit_weight = 3.0
     rate = 5e-4
 
     @classmethod
@@ -164,7 +163,7 @@ class _Game:
             scores, logits = self.discriminator.both(fake)
         loss_generator = functional.softplus(-scores.float()).mean()
         off_target = functional.cross_entropy(logits.float(), wanted)
-        _descend(loss_generator + self._digit_weight() * off_target, self.generator_optimiser)
+        _descend(loss_generator + off_target, self.generator_optimiser)
         self.discriminator.requires_grad_(True)
         self._average()
         self.done += 1
@@ -215,10 +214,6 @@ class _Game:
         (gradient,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
         squared = gradient.square().sum(dim=(1, 2, 3)).mean()
         return 0.5 * self.penalty * self.penalised_every * squared
-
-    def _digit_weight(self) -> float:
-        """1 for the first half, then growing: borders between digits are drawn last."""
-        return 1.0 + (self.last_digit_weight - 1.0) * max(0.0, 2.0 * self.done / self.steps - 1.0)
 
     def _set_rates(self) -> None:
         # Constant for the first half, then down to a tenth: the last epochs sharpen.
