@@ -216,8 +216,8 @@ def _frame(left: float, top: float, width: float, height: float) -> Rectangle:
     )
 
 
-def _sign(figure: Figure, made: str, *, height: float = 0.01) -> None:
+def _sign(figure: Figure, made: str, *, height: float | None = None) -> None:
     """A small line at the foot that says how the figure was made."""
-    figure.supxlabel(
-        made.replace("$", r"\$"), fontsize=7, color="#666666", x=0.99, y=height, ha="right"
-    )
+    place = {} if height is None else {"y": height}
+    escaped = made.replace("$", r"\$")
+    figure.supxlabel(escaped, fontsize=7, color="#666666", x=0.99, ha="right", **place)
