@@ -297,7 +297,7 @@ def _checked_device(name: torch.device | str) -> torch.device:
     try:
         device = torch.ones(1, device=name).device
         torch.ones(1, device=device).cpu()  # "meta" has no values to copy
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise ParameterError(f"no device {str(name)!r} here; there is: {there}") from error
     return device
 

@@ -86,7 +86,7 @@ class _Watcher:
         self, layer: nn.Module, port: Port, call: int, found: Iterable[tuple[Path, Tensor]]
     ) -> None:
         noted = self.seen.setdefault(layer, [])
-        if not self.started.total() - 1 and port == "in":  # the generator's own input
+        if port == "in" and self.started.total() == 1:  # the generator's own input
             self.shared |= _storages(tensor for _, tensor in found)
         noted.extend(
             _Seen(
