@@ -21,6 +21,7 @@ __all__ = [
     "Ablate",
     "ActivationStore",
     "Analysis",
+    "Apply",
     "Array",
     "Context",
     "Field",
@@ -30,27 +31,36 @@ __all__ = [
     "Generator",
     "GeneratorLoader",
     "Indices",
+    "Intervention",
     "LatentSpace",
     "Latents",
     "Layer",
     "LayerTable",
     "Measure",
     "NotATensorError",
+    "NotFiniteError",
     "NotRecordedError",
     "OutputExistsError",
+    "OverwrittenError",
     "ParameterError",
     "Params",
+    "Patch",
     "PluginError",
     "Probe",
     "Provenance",
     "Recording",
     "Result",
     "Run",
+    "Scale",
+    "Session",
+    "ShapeError",
+    "Shift",
     "Site",
     "SiteError",
     "SiteNotReachedError",
     "SiteTensor",
     "StoreError",
+    "Swap",
     "Table",
     "UnknownNameError",
     "UsageError",
@@ -62,15 +72,18 @@ __all__ = [
 if TYPE_CHECKING:
     from ganprobe.analysis import Analysis, Context
     from ganprobe.catalogue import load
-    from ganprobe.engine import Recording
+    from ganprobe.engine import Session
     from ganprobe.errors import (
         ForwardError,
         GanprobeError,
         NotATensorError,
+        NotFiniteError,
         NotRecordedError,
         OutputExistsError,
+        OverwrittenError,
         ParameterError,
         PluginError,
+        ShapeError,
         SiteError,
         SiteNotReachedError,
         StoreError,
@@ -79,29 +92,35 @@ if TYPE_CHECKING:
     )
     from ganprobe.generators import Generator
     from ganprobe.hookspecs import hookimpl
-    from ganprobe.interventions import Ablate
+    from ganprobe.interventions import Ablate, Apply, Intervention, Patch, Scale, Shift, Swap
     from ganprobe.latents import Latents, LatentSpace
+    from ganprobe.layers import Layer, LayerTable
     from ganprobe.loaders import GeneratorLoader
     from ganprobe.measures import Measure
     from ganprobe.params import Field, Indices, Params
-    from ganprobe.probe import Probe, Run
+    from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
+    from ganprobe.recordings import Recording
     from ganprobe.results import Array, Figure, Result, Table
-    from ganprobe.sites import Layer, LayerTable, Site, SiteTensor
+    from ganprobe.runs import Run
+    from ganprobe.sites import Site, SiteTensor
     from ganprobe.store import ActivationStore
 
 _HOMES = {
     "analysis": ("Analysis", "Context"),
     "catalogue": ("load",),
-    "engine": ("Recording",),
+    "engine": ("Session",),
     "errors": (
         "ForwardError",
         "GanprobeError",
         "NotATensorError",
+        "NotFiniteError",
         "NotRecordedError",
         "OutputExistsError",
+        "OverwrittenError",
         "ParameterError",
         "PluginError",
+        "ShapeError",
         "SiteError",
         "SiteNotReachedError",
         "StoreError",
@@ -110,15 +129,18 @@ _HOMES = {
     ),
     "generators": ("Generator",),
     "hookspecs": ("hookimpl",),
-    "interventions": ("Ablate",),
+    "interventions": ("Ablate", "Apply", "Intervention", "Patch", "Scale", "Shift", "Swap"),
+    "layers": ("Layer", "LayerTable"),
     "latents": ("LatentSpace", "Latents"),
     "loaders": ("GeneratorLoader",),
     "measures": ("Measure",),
     "params": ("Field", "Indices", "Params"),
-    "probe": ("Probe", "Run"),
+    "probe": ("Probe",),
     "provenance": ("Provenance",),
+    "recordings": ("Recording",),
     "results": ("Array", "Figure", "Result", "Table"),
-    "sites": ("Layer", "LayerTable", "Site", "SiteTensor"),
+    "runs": ("Run",),
+    "sites": ("Site", "SiteTensor"),
     "store": ("ActivationStore",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -3,12 +3,15 @@
     GanprobeError                       exit status 1: it was attempted and failed
     ├── ForwardError     (RuntimeError)     the generator raised, or its outcome cannot be used
     │   ├── SiteNotReachedError             a site's layer did not run in this forward
-    │   └── NotATensorError (TypeError)     what stands at a site is no tensor
+    │   ├── NotATensorError (TypeError)     what stands at a site is no tensor
+    │   ├── OverwrittenError                a recorded activation was written into later
+    │   └── NotFiniteError (ArithmeticError)  NaN or infinity stands at a site
     ├── StoreError       (OSError)          an activation store cannot be written or read
     ├── PluginError                         a plugin failed while it was doing its work
     └── UsageError       (ValueError)   exit status 2: what was asked for cannot be meant
         ├── UnknownNameError (LookupError)  no generator, layer, plugin, measure of that name
         ├── SiteError                       a site that cannot be read, or does not fit
+        ├── ShapeError                      values that do not fit the activation at a site
         ├── NotRecordedError (KeyError)     a recording does not hold this site
         ├── ParameterError                  a parameter outside its range or of another type
         └── OutputExistsError (FileExistsError)
@@ -25,10 +28,13 @@ __all__ = [
     "ForwardError",
     "GanprobeError",
     "NotATensorError",
+    "NotFiniteError",
     "NotRecordedError",
     "OutputExistsError",
+    "OverwrittenError",
     "ParameterError",
     "PluginError",
+    "ShapeError",
     "SiteError",
     "SiteNotReachedError",
     "StoreError",
@@ -58,6 +64,14 @@ class SiteNotReachedError(ForwardError):
 
 class NotATensorError(ForwardError, TypeError):
     """What stands at a site is not a tensor."""
+
+
+class OverwrittenError(ForwardError):
+    """A recorded activation was written into, later in the same forward, before it was kept."""
+
+
+class NotFiniteError(ForwardError, ArithmeticError):
+    """NaN or infinity stands at a site, and a check for it was asked for."""
 
 
 class StoreError(GanprobeError, OSError):
@@ -95,6 +109,10 @@ class UnknownNameError(UsageError, LookupError):
 
 class SiteError(UsageError):
     """A site that cannot be read, or that does not fit the generator."""
+
+
+class ShapeError(UsageError):
+    """Values whose shape does not fit the activation at a site."""
 
 
 class NotRecordedError(UsageError, KeyError):

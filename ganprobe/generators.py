@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ class Generator:
         output: where the images are, if the module returns more than a tensor: ``(0,)`` or
             ``("sample",)``.
         image_shape: (channels, height, width), if the module returns flat images.
+        unit_axes: by site or pattern, which axis its units are on where custom is wrong:
+            ``{"**": -1}`` for a module with channels last.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Generator:
     image_range: tuple[float, float] = (-1.0, 1.0)
     output: Path = ()
     image_shape: tuple[int, int, int] | None = None
+    unit_axes: Mapping[str, int] = field(default_factory=dict)
 
     normalisation = "eval"
 
@@ -50,16 +54,18 @@ class Generator:
         image_range: tuple[float, float] = (-1.0, 1.0),
         output: Path | str | int = (),
         image_shape: tuple[int, int, int] | None = None,
+        unit_axes: Mapping[str, int] | None = None,
     ) -> Generator:
         """Make a generator of your own module, which is used as it is and never changed.
 
         Args:
-            module: in eval mode, on any device.
+            module: in eval mode, on any device. Where it or a layer of it is compiled, probing
+                runs it as it was written, which gives the same up to rounding.
             latent: the latent's size, its shape, or a `LatentSpace`; normal unless that says
                 otherwise.
 
         Raises:
-            UsageError: a layer is in train mode, compiled, or TorchScript.
+            UsageError: a layer is in train mode, or is TorchScript.
             ParameterError: an empty latent shape or image range.
 
         Example:
@@ -73,11 +79,14 @@ class Generator:
             latent = LatentSpace((latent,) if isinstance(latent, int) else tuple(latent))
         if not image_range[0] < image_range[1]:
             raise ParameterError(f"an image range is (black, white), got {image_range}")
-        _refuse_train_mode(module)
         _refuse_deaf(module)
+        modules = dict(module.named_children())
+        written = modules.get("_orig_mod", module)  # what torch.compile was given
+        _refuse_train_mode(written)
         path = (output,) if isinstance(output, str | int) else tuple(output)
-        own_name = name or type(module).__name__
-        return cls(own_name, module, latent, image_range, path, image_shape)
+        own_name = name or type(written).__name__
+        axes = dict(unit_axes or {})
+        return cls(own_name, written, latent, image_range, path, image_shape, axes)
 
     def sample(self, n_samples: int, *, seed: int = 0, start: int = 0) -> Latents:
         """Draw samples start, start + 1, ... of a seed from the prior.
@@ -102,7 +111,7 @@ class Generator:
             UsageError: the module was put in train mode since it was given.
         """
         if self.module.training:
-            _refuse_train_mode(self.module)
+            self.refuse_train_mode()
         try:
             returned = self.module(latents.z)
         except GanprobeError:
@@ -113,6 +122,10 @@ class Generator:
                 f"generator {self.name!r} raised on latents {given}: {error}"
             ) from error
         return self._images(returned, len(latents))
+
+    def refuse_train_mode(self) -> None:
+        """Raise `UsageError` if a layer is in train mode, naming it."""
+        _refuse_train_mode(self.module)
 
     def to_unit_range(self, images: Tensor) -> Tensor:
         """Images with black at 0 and white at 1, clipped: what a `Measure` takes."""
@@ -173,13 +186,8 @@ def _refuse_train_mode(module: nn.Module) -> None:
 
 
 def _refuse_deaf(module: nn.Module) -> None:
-    """Raise for a compiled or scripted layer, whose forward does not hear hooks."""
+    """Raise for a scripted layer, whose forward does not hear hooks."""
     for name, layer in module.named_modules():
-        if hasattr(layer, "_orig_mod") or getattr(layer, "_compiled_call_impl", None) is not None:
-            raise UsageError(
-                f"{_spoken(name, layer)} is compiled, and a compiled forward ignores hooks that"
-                " come later; give the module as it was before torch.compile"
-            )
         if isinstance(layer, torch.jit.ScriptModule):
             raise UsageError(
                 f"{_spoken(name, layer)} is TorchScript, whose layers cannot be hooked; give the"

@@ -66,7 +66,9 @@ def place(value: Any, path: Path, new: object) -> Any:
     if isinstance(value, tuple):
         items = [inner if position == key else item for position, item in enumerate(value)]
         return getattr(type(value), "_make", type(value))(items)
-    return dataclasses.replace(value, **{str(key): inner})
+    copied = copy.copy(value)
+    object.__setattr__(copied, str(key), inner)  # also where the dataclass is frozen
+    return copied
 
 
 def _children(value: object) -> Iterator[tuple[int | str, object]]:

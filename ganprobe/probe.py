@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ganprobe.engine import DRY_RUN_SAMPLES, Hooks, Plan, Recording, dry_run, make_plan
+from ganprobe.engine import Plan, Session, make_plan
 from ganprobe.errors import ParameterError, SiteError
+from ganprobe.forwards import Forwards, modes
 from ganprobe.generators import Generator
-from ganprobe.interventions import Intervention
+from ganprobe.interventions import Intervention, Swap
 from ganprobe.latents import Latents
+from ganprobe.layers import LayerTable
+from ganprobe.placement import placed
 from ganprobe.progress import Progress, silent
 from ganprobe.provenance import Provenance
-from ganprobe.sites import LayerTable, Site, SiteTensor
+from ganprobe.runs import Run
+from ganprobe.sites import Site, SiteTensor
 from ganprobe.store import RecordingSpec, write_store
 
-__all__ = ["Probe", "Run"]
+__all__ = ["Probe"]
 
 DEFAULT_BATCH_SIZE = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One forward: its latents, images (n, channels, height, width) and what was recorded."""
-
-    latents: Latents
-    images: Tensor
-    recording: Recording
-
-    def __getitem__(self, site: str | Site) -> Tensor:
-        """The activation recorded at a site, as the site was written."""
-        return self.recording[site]
 
 
 class Probe:
@@ -52,6 +42,7 @@ class Probe:
 
     Raises:
         ParameterError: there is no such device, or the dtype is not of floating point.
+        UsageError: the module would have to be copied and cannot be.
 
     Example:
         >>> import torch, ganprobe
@@ -70,40 +61,52 @@ class Probe:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        reference = _reference_tensor(generator)
-        self.device = reference.device if device is None else _checked_device(device)
-        self.dtype = reference.dtype if dtype is None else _checked_dtype(dtype)
-        self.generator = generator
-        if (self.device, self.dtype) != (reference.device, reference.dtype):
-            moved = copy.deepcopy(generator.module).to(device=self.device, dtype=self.dtype)
-            self.generator = replace(generator, module=moved)
+        self.generator, self.device, self.dtype = placed(generator, device, dtype)
+        self._forwards = Forwards(self.generator, self.device, self.dtype)
 
     def layers(self) -> LayerTable:
         """Every layer in order, with its sites, from one dry run of two samples."""
-        return self._table
+        return self._forwards.dry_run.table
 
-    @torch.no_grad()
     def run(
         self,
         latents: Latents | Tensor,
         interventions: Intervention | Iterable[Intervention] = (),
         *,
         record: str | Site | Iterable[str | Site] = (),
+        before: bool = False,
+        stop_early: bool = False,
+        grad: bool = False,
+        noise_seed: int | None = 0,
+        check_finite: bool = False,
     ) -> Run:
         """One forward of these latents, edited and recorded as asked.
 
         Args:
             latents: drawn with `Generator.sample`, or a tensor (n, \\*latent shape).
             interventions: done in the order given; several may be at one site.
-            record: sites whose activations are kept, on the device, as the next layer saw them.
+            record: sites whose activations are kept, on the device, as the next layer saw them;
+                a pattern (``"block?.*"``) stands for every site that it matches.
+            before: keep them as they were ahead of the interventions at their own site.
+            stop_early: end the forward when everything is recorded; then there are no images.
+            grad: keep the graph, so that gradients reach latents, values and strengths. Without
+                it none is kept, whatever the grad mode around the call.
+            noise_seed: where the noise begins that the forward itself draws, so that a base run
+                and an edited one have the same; the random state outside is left as it was. None:
+                go on from the random state outside, as a plain call of the module does.
+            check_finite: raise if NaN or infinity comes out of a layer; the device waits once.
 
         Raises:
-            UnknownNameError, SiteError, ParameterError: a site does not fit the generator.
-            ForwardError: the generator raised, or a site was not reached.
+            UnknownNameError, SiteError, ParameterError, ShapeError: a site or a value does not
+                fit the generator.
+            ForwardError: the generator raised, a site was not reached, or was overwritten.
         """
-        plan = self._plan(record, interventions)
-        with Hooks(self.generator.module, plan) as hooks:
-            return self._forward(self._ready(latents), hooks)
+        with modes(grad=grad):
+            edits = self._with_donors(_interventions(interventions), noise_seed)
+            plan = self._plan(
+                record, edits, before=before, stop_early=stop_early, check_finite=check_finite
+            )
+        return self._forwards.run(latents, plan, grad=grad, noise_seed=noise_seed)
 
     def runs(
         self,
@@ -113,21 +116,71 @@ class Probe:
         record: str | Site | Iterable[str | Site] = (),
         seed: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        before: bool = False,
+        stop_early: bool = False,
+        noise_seed: int | None = 0,
+        check_finite: bool = False,
     ) -> Iterator[Run]:
         """Runs over many samples, one batch at a time, in constant memory.
 
         The plan is made and checked before the first batch; hooks are on the module only while
-        a batch runs.
+        a batch runs. Noise that the forward draws begins anew with each batch, from `noise_seed`
+        and the batch's first sample.
 
         Args:
             samples: how many of `seed`, counted from 0; or latents, whose own seed it then is.
+            interventions, record, before, stop_early, noise_seed, check_finite: as for `run`.
 
         Raises:
             ParameterError: fewer than one sample or a batch size below 1; and as `run`.
         """
         _check_counts(samples, batch_size)
-        plan = self._plan(record, interventions)
-        return self._batches(plan, self._latents(samples, seed, batch_size))
+        edits = self._with_donors(_interventions(interventions), noise_seed)
+        plan = self._plan(
+            record, edits, before=before, stop_early=stop_early, check_finite=check_finite
+        )
+        batches = self._latents(samples, seed, batch_size)
+        return (self._forwards.run(batch, plan, noise_seed=noise_seed) for batch in batches)
+
+    @contextmanager
+    def intervening(
+        self,
+        interventions: Intervention | Iterable[Intervention] = (),
+        *,
+        record: str | Site | Iterable[str | Site] = (),
+        before: bool = False,
+        grad: bool = False,
+    ) -> Iterator[Session]:
+        """Interventions and recordings around your own calls of the generator's module.
+
+        Hooks stay on `probe.generator.module` while the block lasts, for this thread alone. Runs
+        of a probe inside the block are edited too. A compiled module runs as it was written.
+
+        Args:
+            interventions, record, before: as for `run`.
+            grad: recorded activations keep their graph; grad mode itself is yours.
+
+        Returns:
+            A `Session`, whose `recording` is what the last forward left.
+
+        Raises:
+            UnknownNameError, SiteError, ParameterError, ShapeError: as `run`, ahead of the block;
+                `ForwardError` from your call of the module.
+
+        Example:
+            >>> import torch, ganprobe
+            >>> module = torch.nn.Sequential(
+            ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
+            >>> probe = Probe(ganprobe.Generator.from_module(module, latent=8))
+            >>> with probe.intervening([ganprobe.Ablate("0#4")], record=["0"]) as session:
+            ...     images = module(torch.ones(1, 8))
+            >>> session["0"][0, 4].item(), images[0, 0, 1, 1].item()
+            (0.0, 0.0)
+        """
+        edits = self._with_donors(_interventions(interventions), 0)
+        plan = self._plan(record, edits, before=before)
+        with Session(self.generator.module, plan, keeps_graph=grad) as session:
+            yield session
 
     def record(
         self,
@@ -167,11 +220,11 @@ class Probe:
             SiteError: a site has no batch axis, so that it has no samples to store.
         """
         samples = Latents(samples) if isinstance(samples, Tensor) else samples
-        recorded = [Site.parse(site) for site in _sites(sites)]
         _check_counts(samples, batch_size)
-        if not recorded:
+        if not _sites(sites):
             raise ParameterError("no site was given; name at least one")
         edits = _interventions(interventions)
+        recorded = make_plan(self.layers(), record=_sites(sites)).slots.sites
         spec = RecordingSpec(
             path=Path(output),
             samples=_indices(samples),
@@ -179,7 +232,7 @@ class Probe:
             latent_space=self.generator.latent_space,
             image_shape=self.image_shape if images else None,
             latent_dtype=self.dtype,
-            image_dtype=self._image_dtype,
+            image_dtype=self._forwards.dry_run.image_dtype,
             provenance=self.provenance(
                 {
                     "sites": [str(site) for site in recorded],
@@ -192,14 +245,20 @@ class Probe:
             ),
             overwrite=overwrite,
         )
-        batches = self.runs(samples, edits, record=recorded, seed=seed, batch_size=batch_size)
+        batches = self.runs(
+            samples,
+            edits,
+            record=recorded,
+            seed=seed,
+            batch_size=batch_size,
+            stop_early=not images,
+        )
         return write_store(spec, batches, progress)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(channels, height, width) of its images, from the dry run."""
-        self.layers()
-        return self._image_shape
+        return self._forwards.dry_run.image_shape
 
     def images(self, latents: Latents | Tensor) -> Tensor:
         """The images of these latents, with nothing edited and nothing recorded."""
@@ -218,21 +277,8 @@ class Probe:
             command=command,
         )
 
-    @cached_property
-    def _table(self) -> LayerTable:
-        latents = self._ready(self.generator.sample(DRY_RUN_SAMPLES))
-        images: list[Tensor] = []
-
-        def forward() -> None:
-            images.append(self.generator.forward(latents))
-
-        table = dry_run(self.generator.module, forward, name=self.generator.name)
-        self._image_shape = tuple(images[0].shape[1:])
-        self._image_dtype = images[0].dtype
-        return table
-
     def _batched(self, site: Site) -> SiteTensor:
-        tensor = self._table.resolve_one(site)
+        tensor = self.layers().resolve_one(site)
         if not tensor.is_batched:
             raise SiteError(
                 f"{site} has no batch axis, so that it cannot be stored by sample; leave that"
@@ -240,22 +286,49 @@ class Probe:
             )
         return tensor
 
-    @torch.no_grad()
-    def _batches(self, plan: Plan, batches: Iterable[Latents]) -> Iterator[Run]:
-        for batch in batches:
-            latents = self._ready(batch)
-            with Hooks(self.generator.module, plan) as hooks:
-                run = self._forward(latents, hooks)
-            yield run
-
     def _plan(
         self,
         record: str | Site | Iterable[str | Site],
-        interventions: Intervention | Iterable[Intervention],
+        interventions: Sequence[Intervention],
+        **options: bool,
     ) -> Plan:
-        return make_plan(
-            self._table, record=_sites(record), interventions=_interventions(interventions)
-        )
+        """The plan; made once for the same wishes, where no tensors are among them."""
+        make = self._remembered_plan
+        if not all(edit.is_plain for edit in interventions):
+            make = self._make_plan
+        return make(tuple(_sites(record)), tuple(interventions), **options)
+
+    @cached_property
+    def _remembered_plan(self) -> Callable[..., Plan]:
+        return lru_cache(maxsize=64)(self._make_plan)
+
+    def _make_plan(
+        self,
+        record: Sequence[str | Site],
+        interventions: Sequence[Intervention],
+        **options: bool,
+    ) -> Plan:
+        return make_plan(self.layers(), record=record, interventions=interventions, **options)
+
+    def _with_donors(
+        self, interventions: Sequence[Intervention], noise_seed: int | None
+    ) -> list[Intervention]:
+        """The same, with swaps' donor latents run, unedited; each latents once for all sites."""
+        wanted: dict[int, tuple[Latents, list[Site]]] = {}
+        for edit in interventions:
+            if isinstance(edit, Swap) and isinstance(edit.donor, Latents):
+                _, sites = wanted.setdefault(id(edit.donor), (edit.donor, []))
+                sites += [tensor.site for tensor in self.layers().resolve(edit.site)]
+        recordings = {
+            key: self.run(donor, record=sites, stop_early=True, noise_seed=noise_seed).recording
+            for key, (donor, sites) in wanted.items()
+        }
+        return [
+            edit.with_recording(recordings[id(edit.donor)])
+            if isinstance(edit, Swap) and id(edit.donor) in recordings
+            else edit
+            for edit in interventions
+        ]
 
     def _latents(self, samples: int | Latents, seed: int, batch_size: int) -> Iterator[Latents]:
         if isinstance(samples, Latents):
@@ -264,22 +337,6 @@ class Probe:
         for start in range(0, samples, batch_size):
             n = min(batch_size, samples - start)
             yield self.generator.sample(n, seed=seed, start=start)
-
-    def _forward(self, latents: Latents, hooks: Hooks) -> Run:
-        recording = hooks.begin()
-        images = self.generator.forward(latents)
-        hooks.check()
-        return Run(latents, images, recording)
-
-    def _ready(self, latents: Latents | Tensor) -> Latents:
-        given = latents if isinstance(latents, Latents) else Latents(latents)
-        shape = self.generator.latent_space.shape
-        if tuple(given.z.shape[1:]) != shape or not len(given):
-            raise ParameterError(
-                f"latents of generator {self.generator.name!r} are (n, {_sizes(shape)}) with at"
-                f" least one sample, got {tuple(given.z.shape)}"
-            )
-        return given.to(self.device, self.dtype)
 
 
 def _sites(given: str | Site | Iterable[str | Site]) -> list[str | Site]:
@@ -290,31 +347,6 @@ def _sites(given: str | Site | Iterable[str | Site]) -> list[str | Site]:
 def _interventions(given: Intervention | Iterable[Intervention]) -> list[Intervention]:
     """As a list: a single intervention need not be wrapped in one."""
     return [given] if isinstance(given, Intervention) else list(given)
-
-
-def _checked_device(name: torch.device | str) -> torch.device:
-    there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.ones(1, device=name).device
-        torch.ones(1, device=device).cpu()  # "meta" has no values to copy
-    except (RuntimeError, AssertionError) as error:
-        raise ParameterError(f"no device {str(name)!r} here; there is: {there}") from error
-    return device
-
-
-def _checked_dtype(dtype: torch.dtype) -> torch.dtype:
-    if not dtype.is_floating_point:
-        raise ParameterError(f"a generator runs in a dtype of floating point, got {dtype}")
-    return dtype
-
-
-def _reference_tensor(generator: Generator) -> Tensor:
-    """A floating-point tensor of the module, whose device and dtype stand for the module's."""
-    module = generator.module
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor
-    return torch.empty(0)
 
 
 def _indices(samples: int | Latents) -> Sequence[int]:
@@ -329,7 +361,3 @@ def _check_counts(samples: int | Latents, batch_size: int) -> None:
     for count, what in ((n_samples, "number of samples"), (batch_size, "batch size")):
         if count < 1:
             raise ParameterError(f"the {what} is at least 1, got {count}")
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))

@@ -63,13 +63,6 @@ def test_torchscript_is_refused_with_the_way_out() -> None:
         Generator.from_module(scripted.eval(), latent=5)
 
 
-def test_a_compiled_module_is_refused_with_the_way_out() -> None:
-    compiled = torch.compile(random_network(0))
-    assert isinstance(compiled, nn.Module)
-    with pytest.raises(UsageError, match=r"is compiled.*before torch\.compile"):
-        Generator.from_module(compiled, latent=5)
-
-
 def test_an_empty_image_range_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"\(black, white\), got \(1.0, 1.0\)"):
         Generator.from_module(random_network(0), latent=5, image_range=(1.0, 1.0))

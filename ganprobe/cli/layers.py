@@ -10,8 +10,9 @@ import click
 from ganprobe.cli.console import print_json, print_table
 
 if TYPE_CHECKING:
+    from ganprobe.layers import Layer
     from ganprobe.probe import Probe
-    from ganprobe.sites import Layer, SiteTensor
+    from ganprobe.sites import SiteTensor
 
 __all__ = ["command"]
 

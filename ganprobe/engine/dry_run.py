@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganprobe.engine.hooks import muted
+from ganprobe.engine.noise import Noise, kept_noise, noise_sources
+from ganprobe.errors import ParameterError
+from ganprobe.layers import Layer, LayerTable
 from ganprobe.nested import Path, arguments, tensors_in
-from ganprobe.sites import Layer, LayerTable, Port, Site, SiteTensor
+from ganprobe.sites import Port, Site, SiteTensor, usual_unit_axis
 
 __all__ = ["DRY_RUN_SAMPLES", "dry_run"]
 
@@ -22,27 +26,70 @@ DRY_RUN_SAMPLES = 2
 """Samples in the dry run: two tell a batch axis from an axis of size 1."""
 
 
-def dry_run(module: nn.Module, forward: Callable[[], object], *, name: str) -> LayerTable:
+def dry_run(
+    module: nn.Module,
+    forward: Callable[[], object],
+    *,
+    name: str,
+    unit_axes: Mapping[str, int] | None = None,
+) -> tuple[LayerTable, Noise]:
     """Run one forward of two samples and tabulate every layer that ran and every tensor it saw.
 
-    Costs that forward, and the memory of all its activations for two samples.
+    Costs that forward, and the memory of all its activations for two samples. Streams of random
+    numbers are put back where they were; interventions that are under way here do not act.
 
     Args:
         module: whose layers are tabulated.
         forward: calls the module on a batch of two samples.
         name: of the generator, for messages.
+        unit_axes: by site or pattern, the axis of the units where it is not as is the custom.
+
+    Returns:
+        The table, and the streams of random numbers that the forward drew from.
+
+    Raises:
+        ParameterError: a tensor has no such axis of units.
     """
     names = _layer_names(module)
-    watcher = _Watcher(shared=_storages((*module.parameters(), *module.buffers())))
-    with ExitStack() as removals, torch.no_grad():
-        for layer in names:
-            handle = layer.register_forward_pre_hook(watcher.on_input, with_kwargs=True)
-            removals.callback(handle.remove)
-            removals.callback(layer.register_forward_hook(watcher.on_output).remove)
+    watcher = _Watcher(shared=_storages(_held_by(module)))
+    with torch.no_grad(), muted(), kept_noise(noise_sources(module)) as drawn, watcher.on(names):
         forward()
     layers = [_layer(layer, names[layer], watcher) for layer in watcher.finished]
     idle = [known for layer in names.keys() - watcher.finished.keys() for known in names[layer]]
-    return LayerTable(layers, name, idle=idle)
+    make = partial(LayerTable, generator=name, idle=idle, draws_noise=bool(drawn))
+    return make(_with_unit_axes(layers, make(layers), unit_axes or {})), tuple(drawn)
+
+
+def _held_by(module: nn.Module) -> Iterator[Tensor]:
+    """Every tensor that outlives a forward: parameters, buffers, other attributes."""
+    for layer in module.modules():
+        for value in vars(layer).values():
+            yield from (tensor for _, tensor in tensors_in(value))
+
+
+def _with_unit_axes(
+    layers: Iterable[Layer], table: LayerTable, unit_axes: Mapping[str, int]
+) -> list[Layer]:
+    """The same layers with the units of some sites on other axes."""
+    moved = {
+        tensor: _with_unit_axis(tensor, axis)
+        for site, axis in unit_axes.items()
+        for tensor in table.resolve(site)
+    }
+    return [
+        replace(layer, tensors=tuple(moved.get(tensor, tensor) for tensor in layer.tensors))
+        for layer in layers
+    ]
+
+
+def _with_unit_axis(tensor: SiteTensor, axis: int) -> SiteTensor:
+    counted = axis + tensor.rank if axis < 0 else axis
+    if not 1 <= counted < max(tensor.rank, 2):
+        raise ParameterError(
+            f"{tensor.site} has no axis {axis} for its units: a sample of it is {tensor.shape},"
+            f" axes 1 to {tensor.rank - 1}"
+        )
+    return replace(tensor, unit_axis=counted)
 
 
 @dataclass(frozen=True)
@@ -53,6 +100,7 @@ class _Seen:
     tensor: Tensor
     version: int | None
     is_shared: bool
+    is_in_place: bool = False
 
 
 @dataclass
@@ -64,6 +112,16 @@ class _Watcher:
     seen: dict[nn.Module, list[_Seen]] = field(default_factory=dict)
     started: Counter[nn.Module] = field(default_factory=Counter)
     finished: Counter[nn.Module] = field(default_factory=Counter)
+
+    @contextmanager
+    def on(self, layers: Iterable[nn.Module]) -> Iterator[None]:
+        """Watch these layers while this lasts."""
+        with ExitStack() as removals:
+            for layer in layers:
+                handle = layer.register_forward_pre_hook(self.on_input, with_kwargs=True)
+                removals.callback(handle.remove)
+                removals.callback(layer.register_forward_hook(self.on_output).remove)
+            yield
 
     def on_input(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != self.thread:
@@ -88,12 +146,12 @@ class _Watcher:
         noted = self.seen.setdefault(layer, [])
         if port == "in" and self.started.total() == 1:  # the generator's own input
             self.shared |= _storages(tensor for _, tensor in found)
-        noted.extend(
-            _Seen(
-                port, call, path, tensor, _version(tensor), bool(_storages([tensor]) & self.shared)
-            )
-            for path, tensor in found
-        )
+        given = {id(seen.tensor): seen.version for seen in noted if seen.port == "in"}
+        for path, tensor in found:
+            version = _version(tensor)
+            is_shared = bool(_storages([tensor]) & self.shared)
+            is_in_place = port == "out" and given.get(id(tensor), version) != version
+            noted.append(_Seen(port, call, path, tensor, version, is_shared, is_in_place))
 
 
 def _layer_names(module: nn.Module) -> dict[nn.Module, list[str]]:
@@ -104,24 +162,24 @@ def _layer_names(module: nn.Module) -> dict[nn.Module, list[str]]:
 
 
 def _layer(layer: nn.Module, names: Sequence[str], watcher: _Watcher) -> Layer:
-    calls = watcher.finished[layer]
-    make = partial(_site_tensor, names[0], has_many_calls=calls > 1)
+    calls, kind = watcher.finished[layer], type(layer).__name__
     outputs_first = sorted(watcher.seen[layer], key=lambda seen: seen.port == "in")
-    tensors = [make(seen) for seen in outputs_first]
+    tensors = [_site_tensor(names[0], kind, seen, calls) for seen in outputs_first]
     n_parameters = sum(parameter.numel() for parameter in layer.parameters())
-    kind = type(layer).__name__
     return Layer(names[0], kind, calls, n_parameters, tuple(tensors), tuple(names[1:]))
 
 
-def _site_tensor(layer: str, seen: _Seen, *, has_many_calls: bool) -> SiteTensor:
-    call = seen.call if has_many_calls else None
+def _site_tensor(layer: str, kind: str, seen: _Seen, calls: int) -> SiteTensor:
+    tensor = seen.tensor
     return SiteTensor(
-        Site(layer, seen.port, seen.path, call),
-        shape=tuple(seen.tensor.shape[1:]),
-        dtype=str(seen.tensor.dtype).removeprefix("torch."),
-        is_batched=seen.tensor.ndim > 0 and seen.tensor.shape[0] == DRY_RUN_SAMPLES,
-        is_overwritten=seen.version is None or _version(seen.tensor) != seen.version,
+        Site(layer, seen.port, seen.path, seen.call if calls > 1 else None),
+        shape=tuple(tensor.shape[1:]),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        unit_axis=usual_unit_axis(tensor.ndim, kind),
+        is_batched=tensor.ndim > 0 and tensor.shape[0] == DRY_RUN_SAMPLES,
+        is_overwritten=seen.version is None or _version(tensor) != seen.version,
         is_shared=seen.is_shared,
+        is_in_place=seen.is_in_place,
     )
 
 

@@ -1,53 +1,38 @@
 """The hooks that carry a plan out, there only while they are needed.
 
-Recording keeps a reference; it costs a copy only where the forward later writes into that
-tensor, which the dry run has seen.
+Keeping an activation costs a reference, one more function call than a hook of your own, and a
+version number that tells whether the forward later wrote into it; a copy only where the dry run
+has seen that it does.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ganprobe.engine.plan import Plan, PortPlan, Step
-from ganprobe.errors import ForwardError, NotATensorError, NotRecordedError, SiteNotReachedError
-from ganprobe.nested import arguments, pick, place
-from ganprobe.sites import Port, Site, unit_axis
+from ganprobe.engine.kept import Kept
+from ganprobe.engine.plan import Plan, PortPlan
+from ganprobe.engine.port_run import PortRun
+from ganprobe.engine.registration import Registration, Wanted
+from ganprobe.recordings import Recording
 
-__all__ = ["Hooks", "Recording"]
+__all__ = ["Hooks", "muted"]
 
 
-class Recording(Mapping[Site, Tensor]):
-    """Site -> activation of one run, on the device; also by the site as it was written.
-
-    An activation is the tensor that the forward made, where nothing in the forward writes into
-    it later: copy it before you write into it yourself.
-    """
+class _Open(threading.local):
+    """The hooks that this thread has on modules, outermost first."""
 
     def __init__(self) -> None:
-        self._activations: dict[Site, Tensor] = {}
+        self.hooks: list[Hooks] = []
 
-    def __getitem__(self, site: Site | str) -> Tensor:
-        wanted = Site.parse(site)
-        if wanted not in self._activations:
-            there = ", ".join(map(str, self._activations)) or "nothing"
-            raise NotRecordedError(f"{wanted} was not recorded; recorded: {there}")
-        return self._activations[wanted]
 
-    def __iter__(self) -> Iterator[Site]:
-        return iter(self._activations)
-
-    def __len__(self) -> int:
-        return len(self._activations)
-
-    def _keep(self, site: Site, activation: Tensor) -> None:
-        self._activations[site] = activation
+_OPEN = _Open()
 
 
 class Hooks:
@@ -59,23 +44,36 @@ class Hooks:
     Args:
         module: any module; it is the same object by object afterwards.
         plan: made for its layer table.
+        keeps_graph: recorded activations keep what they need for gradients.
+        around: called ahead of everything and after everything when the module itself is called;
+            the second also when it raises.
     """
 
-    def __init__(self, module: nn.Module, plan: Plan) -> None:
-        self._module, self._plan = module, plan
-        self._removals = ExitStack()
-        self._runs: list[_PortRun] = []
-        self._recording = Recording()
+    def __init__(
+        self,
+        module: nn.Module,
+        plan: Plan,
+        *,
+        keeps_graph: bool = False,
+        around: tuple[Callable[..., None], Callable[..., None]] | None = None,
+    ) -> None:
+        self._module, self._plan, self._around = module, plan, around
+        self._keeps_graph = keeps_graph
+        self._kept = Kept(plan.slots, keeps_graph=keeps_graph)
+        self._registration = Registration()
+        self._runs: list[PortRun] = []
+        self.thread = 0
 
     def __enter__(self) -> Self:
-        thread = threading.get_ident()
-        with ExitStack() as removals:  # a failure half-way takes out what is already in
-            for port in self._plan.ports:
-                run = _PortRun(port, self._recording, thread)
-                layer = self._module.get_submodule(port.layer)
-                self._runs.append(run)
-                removals.callback(_register(layer, port.port, run).remove)
-            self._removals = removals.pop_all()
+        self.thread = get_ident()
+        self._runs = []
+        wanted = self._wanted()
+        try:
+            self._registration.add(wanted)
+            _OPEN.hooks.append(self)
+        except BaseException:
+            self._registration.remove()
+            raise
         return self
 
     def __exit__(
@@ -84,107 +82,77 @@ class Hooks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._removals.close()
+        try:
+            self._registration.remove()
+        finally:
+            if self in _OPEN.hooks:
+                _OPEN.hooks.remove(self)
 
-    def begin(self) -> Recording:
-        """Start a new forward: call counts begin at 0 and a fresh recording is filled."""
-        self._recording = Recording()
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the thread that is hooked, and the hooks are not muted."""
+        return get_ident() == self.thread
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of a forward was seen."""
+        return bool(self._kept) or any(run.n_calls for run in self._runs)
+
+    def begin(self) -> None:
+        """Start a new forward: call counts begin at 0 and nothing is kept yet."""
+        self._kept.begin()
         for run in self._runs:
-            run.begin(self._recording)
-        return self._recording
+            run.n_calls = 0
 
-    def check(self) -> None:
-        """After a forward: raise unless every site of the plan was reached.
+    def finish(self) -> Recording:
+        """After a forward: what was recorded.
 
         Raises:
-            SiteNotReachedError: a layer did not run, or ran fewer times than the site says.
-            ForwardError: a recorded activation was overwritten in place by a later operation.
+            SiteNotReachedError: a layer did not run, or ran fewer times than a site says.
+            OverwrittenError: a recorded activation was overwritten in place later.
+            NotFiniteError: a site was to be checked and is not finite.
         """
-        for run in self._runs:
+        has_stopped = self._plan.stops_early and not self._kept.missing
+        for run in () if has_stopped else self._runs:
             run.check()
+        return self._kept.recording()
+
+    def _wanted(self) -> list[Wanted]:
+        """Which hooks go where; nothing is on the module yet."""
+        module = self._module
+        wanted = [
+            Wanted(_submodule(module, port.layer), port.port, self._hook(port))
+            for port in self._plan.ports
+        ]
+        if self._around is not None:
+            begin, end = self._around
+            wanted = [Wanted(module, "begin", begin), *wanted, Wanted(module, "end", end)]
+        return wanted
+
+    def _hook(self, port: PortPlan) -> Callable[..., Any]:
+        is_bare = not (self._plan.stops_early or self._keeps_graph)
+        if is_bare and port.bare_slot is not None:
+            return self._kept.keeping(port.bare_slot, self)
+        run = PortRun(port, self._kept, self, stops_early=self._plan.stops_early)
+        self._runs.append(run)
+        return run.on_input if port.port == "in" else run.on_output
 
 
-def _register(layer: nn.Module, port: Port, run: _PortRun) -> Any:
-    if port == "in":
-        return layer.register_forward_pre_hook(run.on_input, with_kwargs=True)
-    return layer.register_forward_hook(run.on_output)
+@contextmanager
+def muted() -> Iterator[None]:
+    """Hooks that this thread has on modules do nothing while this lasts."""
+    open_here = [(hooks, hooks.thread) for hooks in _OPEN.hooks]
+    for hooks, _ in open_here:
+        hooks.thread = 0
+    try:
+        yield
+    finally:
+        for hooks, thread in open_here:
+            hooks.thread = thread
 
 
-class _PortRun:
-    """The state of one hook: how often its layer ran, and what of it was kept."""
-
-    def __init__(self, port: PortPlan, recording: Recording, thread: int) -> None:
-        self._port, self._recording, self._thread = port, recording, thread
-        self._n_calls = 0
-        self._kept: list[tuple[Site, Tensor, int]] = []
-
-    def begin(self, recording: Recording) -> None:
-        self._recording, self._n_calls, self._kept = recording, 0, []
-
-    def on_output(self, layer: nn.Module, args: object, output: object) -> Any:
-        if threading.get_ident() != self._thread:
-            return None
-        return self._carry_out(output)
-
-    def on_input(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if threading.get_ident() != self._thread:
-            return None
-        given = arguments(args, kwargs)
-        changed = self._carry_out(given)
-        if changed is None:
-            return None
-        new_args = tuple(changed[position] for position in range(len(args)))
-        return new_args, {key: changed[key] for key in kwargs}
-
-    def check(self) -> None:
-        for step in self._port.steps:
-            if self._n_calls <= (step.call or 0):
-                raise SiteNotReachedError(
-                    f"layer {self._port.layer!r} ran {self._n_calls} times in this forward, so"
-                    f" {self._spell(step)} was not reached; its forward depends on its input"
-                )
-        for site, kept, version in self._kept:
-            if kept._version != version:
-                raise ForwardError(
-                    f"the activation at {site} was overwritten in place later in this forward,"
-                    " though not in the dry run; record the site that writes into it instead"
-                )
-
-    def _carry_out(self, value: Any) -> Any:
-        """Do the steps of this call; the changed value, or None where nothing changed."""
-        is_changed = False
-        for step in self._port.steps:
-            if step.call is not None and step.call != self._n_calls:
-                continue
-            tensor = self._tensor(value, step)
-            if step.intervention is not None:
-                value, is_changed = place(value, step.path, step.intervention.apply(tensor)), True
-            elif step.record_as is not None:
-                self._keep(step.record_as, tensor, is_copied=step.is_copied)
-        self._n_calls += 1
-        return value if is_changed else None
-
-    def _keep(self, site: Site, tensor: Tensor, *, is_copied: bool) -> None:
-        if site.call is None and site in self._recording:
-            raise ForwardError(f"{site} ran again in this forward, unlike in the dry run")
-        activation = tensor.detach()
-        if site.units is not None:
-            index = torch.tensor(site.units, device=tensor.device)
-            activation = activation.index_select(unit_axis(tensor.ndim), index)
-        elif is_copied:
-            activation = activation.clone()
-        elif not tensor.is_inference():
-            self._kept.append((site, tensor, tensor._version))
-        self._recording._keep(site, activation)
-
-    def _tensor(self, value: object, step: Step) -> Tensor:
-        try:
-            tensor = pick(value, step.path)
-        except LookupError as error:
-            raise SiteNotReachedError(f"{self._spell(step)}: {error}") from error
-        if not isinstance(tensor, Tensor):
-            raise NotATensorError(f"{self._spell(step)} is a {type(tensor).__name__}, no tensor")
-        return tensor
-
-    def _spell(self, step: Step) -> str:
-        return str(Site(self._port.layer, self._port.port, step.path, step.call))
+def _submodule(module: nn.Module, name: str) -> nn.Module:
+    found = module
+    for part in name.split(".") if name else ():
+        found = found._modules[part]  # type: ignore[assignment]
+    return found

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from ganprobe.interventions import Intervention
+from ganprobe.errors import ParameterError
+from ganprobe.interventions import Edit, Intervention
+from ganprobe.layers import LayerTable
 from ganprobe.nested import Path
-from ganprobe.sites import LayerTable, Port, Site, SiteTensor
+from ganprobe.recordings import Slots
+from ganprobe.sites import Port, Site, SiteTensor
 
 __all__ = ["Plan", "PortPlan", "Step", "make_plan"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do with the tensor at `path` of a port, at `call` (None: every call)."""
+    """One thing to do with the tensor at `path` of a port, at `call` (None: every call).
+
+    Args:
+        edit: what becomes of it; or
+        slot: the position under which it is kept; or neither: it is checked to be finite.
+        units: which of its units are kept (None: all), on this axis.
+        is_copied: something writes into it later, so that a copy is kept.
+        is_in_place: its layer wrote into what it was given, and so does the edit.
+    """
 
     path: Path
     call: int | None
-    intervention: Intervention | None = None
-    record_as: Site | None = None
+    edit: Edit | None = None
+    slot: int | None = None
+    units: tuple[int, ...] | None = None
+    unit_axis: int = 1
     is_copied: bool = False
+    is_in_place: bool = False
 
 
 @dataclass(frozen=True)
 class PortPlan:
-    """All steps at one port of one layer, in order: interventions first, then recordings."""
+    """All steps at one port of one layer, in the order in which they are done."""
 
     layer: str
     port: Port
     steps: tuple[Step, ...]
+
+    @cached_property
+    def bare_slot(self) -> int | None:
+        """The slot, if nothing happens here but that the one output is kept as it is."""
+        step = self.steps[0]
+        how = (step.units, step.call, step.path, step.is_copied)
+        is_bare = len(self.steps) == 1 and how == (None, None, (), False) and self.port == "out"
+        return step.slot if is_bare else None
 
 
 @dataclass(frozen=True)
@@ -37,7 +60,8 @@ class Plan:
     """What happens where, resolved and checked: a value, printable and comparable."""
 
     ports: tuple[PortPlan, ...]
-    recorded: tuple[Site, ...] = ()
+    slots: Slots = field(default_factory=lambda: Slots(()))
+    stops_early: bool = False
 
 
 def make_plan(
@@ -45,31 +69,87 @@ def make_plan(
     *,
     record: Iterable[str | Site] = (),
     interventions: Iterable[Intervention] = (),
+    before: bool = False,
+    stop_early: bool = False,
+    check_finite: bool = False,
 ) -> Plan:
     """Resolve sites and interventions against the layer table.
 
-    A site that is recorded is recorded as it was written (`run["conv2"]`), after all
-    interventions on it, whatever their order here.
+    A site that is recorded is recorded as it was written (`run["conv2"]`); a pattern as the
+    sites that it matches.
+
+    Args:
+        before: record ahead of the interventions at a site, not after them.
+        stop_early: end the forward when everything is recorded.
+        check_finite: also look for NaN and infinity in what every layer returns.
 
     Raises:
-        UnknownNameError, SiteError, ParameterError: a site or its units do not fit the table.
+        UnknownNameError, SiteError, ParameterError, ShapeError: a site, its units or an
+            intervention's values do not fit the table.
     """
+    found = {site: tensor for written in record for site, tensor in _recorded(table, written)}
+    if stop_early and not found:
+        raise ParameterError("nothing is recorded, so that there is no site to stop at")
+    edits = [step for edit in interventions for step in _edit_steps(table, edit)]
+    writes = any(step.is_in_place for _, step in edits)
+    kept = [
+        (tensor, _keep_step(tensor, site, slot, is_copied=writes))
+        for slot, (site, tensor) in enumerate(found.items())
+    ]
+    checks = [(tensor, Step(_path(tensor), None)) for tensor in _outputs(table, check_finite)]
     steps: dict[tuple[str, Port], list[Step]] = {}
-    for intervention in interventions:
-        call = intervention.site.call
-        # Without a call one step serves every time that the layer runs, however often that is.
-        tensors = {_path(tensor): tensor for tensor in table.resolve(intervention.site)}
-        for path, tensor in tensors.items():
-            step = Step(path, call, intervention=intervention.at(tensor))
-            steps.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
-    recorded = tuple(dict.fromkeys(Site.parse(site) for site in record))
-    for site in recorded:
-        tensor = table.resolve_one(site)
-        is_copied = tensor.is_overwritten or tensor.is_shared
-        step = Step(_path(tensor), site.call, record_as=site, is_copied=is_copied)
+    for tensor, step in (*kept, *edits, *checks) if before else (*edits, *kept, *checks):
         steps.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
-    ports = [PortPlan(layer, port, tuple(found)) for (layer, port), found in steps.items()]
-    return Plan(tuple(ports), recorded)
+    ports = [PortPlan(layer, port, tuple(those)) for (layer, port), those in steps.items()]
+    return Plan(tuple(ports), _slots(table, found), stop_early)
+
+
+def _slots(table: LayerTable, found: Mapping[Site, SiteTensor]) -> Slots:
+    spellings: dict[Site, int] = {}
+    for slot, (site, tensor) in enumerate(found.items()):
+        for spelling in table.spellings(replace(tensor.site, units=site.units)):
+            spellings.setdefault(spelling, slot)
+    spellings |= {site: slot for slot, site in enumerate(found)}
+    return Slots(tuple(found), spellings)
+
+
+def _recorded(table: LayerTable, site: str | Site) -> list[tuple[Site, SiteTensor]]:
+    """As whom which tensor is recorded: as it was written, or as each site that a pattern means."""
+    written = Site.parse(site)
+    if not table.is_pattern(site):
+        return [(written, table.resolve_one(site))]
+    return [(replace(found.site, units=written.units), found) for found in table.resolve(site)]
+
+
+def _edit_steps(table: LayerTable, intervention: Intervention) -> Iterator[tuple[SiteTensor, Step]]:
+    call = intervention.site.call
+    tensors = table.resolve(intervention.site)
+    if not intervention.differs_by_call:
+        # Without a call one step serves every time that the layer runs, however often that is.
+        tensors = list({(found.site.layer, _path(found)): found for found in tensors}.values())
+    for tensor in tensors:
+        own_call = tensor.site.call if intervention.differs_by_call else call
+        edit = intervention.at(tensor)
+        yield tensor, Step(_path(tensor), own_call, edit=edit, is_in_place=tensor.is_in_place)
+
+
+def _keep_step(tensor: SiteTensor, site: Site, slot: int, *, is_copied: bool) -> Step:
+    return Step(
+        _path(tensor),
+        tensor.site.call if site.call is None else site.call,
+        slot=slot,
+        units=site.units,
+        unit_axis=tensor.unit_axis,
+        is_copied=is_copied or tensor.is_overwritten or tensor.is_shared,
+    )
+
+
+def _outputs(table: LayerTable, is_wanted: bool) -> Iterator[SiteTensor]:
+    """One tensor for each path of what each layer returns, if it holds floats."""
+    for layer in table if is_wanted else ():
+        outputs = [tensor for tensor in layer.tensors if tensor.site.port == "out"]
+        first = {tensor.site.path: tensor for tensor in reversed(outputs)}
+        yield from (found for found in first.values() if "float" in found.dtype)
 
 
 def _path(tensor: SiteTensor) -> Path:

@@ -99,7 +99,7 @@ def test_the_file_says_how_it_was_made(tiny: Generator, tmp_path: Path) -> None:
     assert (made["seed"], made["device"], made["dtype"]) == (9, "cpu", "float32")
     assert made["parameters"] == {
         "sites": ["4"],
-        "interventions": ["Ablate('2#1', to=0.0, strength=1.0)"],
+        "interventions": ["Ablate('2#1')"],
         "n_samples": 5,
         "batch_size": 64,
     }
@@ -356,7 +356,7 @@ def test_a_site_of_one_number_a_sample_is_recorded(tmp_path: Path) -> None:
     probe = Probe(Generator.from_module(Network().eval(), latent=5))
     with ActivationStore(probe.record(6, "scores", tmp_path / "a.h5")) as store:
         assert torch.allclose(store.activations("scores"), probe.generator.sample(6).z.sum(dim=1))
-    with pytest.raises(ParameterError, match="scores has one number a sample and no units"):
+    with pytest.raises(ParameterError, match="scores has no units to edit"):
         probe.run(probe.generator.sample(2), Ablate("scores"))
 
 

@@ -25,6 +25,7 @@ from ganprobe import (
 )
 from ganprobe.engine import make_plan
 from subjects import TinyNetwork, random_network
+from traces import hooks_of, state_of
 
 
 def probe_of(module: nn.Module, latent: int = 5) -> Probe:
@@ -241,25 +242,6 @@ class Faulty(nn.Module):
             maps = self.second(maps)
         images: Tensor = maps.view(-1, 1, 2, 2)
         return images
-
-
-def hooks_of(module: nn.Module) -> list[tuple[Any, ...]]:
-    """Every hook of every layer, object by object, in order."""
-    return [
-        (name, kind, *hooks.items())
-        for name, layer in module.named_modules()
-        for kind, hooks in vars(layer).items()
-        if "hooks" in kind
-    ]
-
-
-def state_of(module: nn.Module) -> list[tuple[Any, ...]]:
-    """Attributes of every layer, each with its identity, and the training flag."""
-    return [
-        (name, key, id(value) if not isinstance(value, bool) else value)
-        for name, layer in module.named_modules()
-        for key, value in sorted(vars(layer).items())
-    ]
 
 
 @pytest.mark.parametrize("mode", ["", "raise", "interrupt", "skip"])

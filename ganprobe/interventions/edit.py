@@ -1,0 +1,83 @@
+"""An intervention prepared for one tensor: units, weights and values at hand, shapes checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ganprobe.errors import ShapeError
+from ganprobe.interventions.units import Units
+from ganprobe.interventions.weights import Weight
+from ganprobe.sites import SiteTensor
+
+if TYPE_CHECKING:
+    from ganprobe.interventions.base import Intervention, Outcome
+
+__all__ = ["Edit"]
+
+
+class Edit:
+    """An intervention at one tensor: call it with an activation, get the edited one.
+
+    Equal where intervention and tensor are.
+
+    Args:
+        outcome: from the chosen units to what they become at full strength.
+        level: the one number that they become, if it is one.
+    """
+
+    def __init__(
+        self,
+        intervention: Intervention,
+        tensor: SiteTensor,
+        outcome: Outcome,
+        *,
+        level: float | None,
+    ) -> None:
+        self.intervention, self.tensor = intervention, tensor
+        self._outcome = outcome
+        self._units = Units(tensor)
+        self._weight = Weight.of(intervention.strength, intervention.region, tensor)
+        self._level = level if self._weight is None else None
+        self._is_whole = tensor.site.units is None
+        self._gives_held = intervention.gives_held and self._weight is None
+        strength = intervention.strength
+        self._does_nothing = isinstance(strength, float) and strength == 0.0
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """The edited activation, in memory of its own.
+
+        Raises:
+            ShapeError: the values that were given do not fit this batch.
+        """
+        if activation.ndim != self.tensor.rank:
+            raise ShapeError(
+                f"{self.tensor.site} has {activation.ndim} axes in this forward and had"
+                f" {self.tensor.rank} in the dry run; its shape depends on the input"
+            )
+        if self._does_nothing:
+            return activation
+        if self._level is not None:
+            return self._units.fill(activation, self._level)
+        chosen = self._units.take(activation)
+        outcome = self._outcome(chosen)
+        if self._weight is not None:
+            outcome = self._weight.blend(chosen, outcome)
+        if self._is_whole and (self._gives_held or outcome.stride() != activation.stride()):
+            # Memory of its own, since the forward may write into it; in the same layout, since
+            # the next layer may choose its kernel by it.
+            return torch.empty_like(activation).copy_(outcome)
+        return self._units.put(activation, outcome)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Edit):
+            return NotImplemented
+        return (self.intervention, self.tensor) == (other.intervention, other.tensor)
+
+    def __hash__(self) -> int:
+        return hash((self.intervention, self.tensor))
+
+    def __repr__(self) -> str:
+        return f"{self.intervention!r} at {self.tensor.site}"

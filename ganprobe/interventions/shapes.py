@@ -1,0 +1,112 @@
+"""Fitting values to a site: shapes checked once, devices and dtypes followed without copies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganprobe.errors import ShapeError
+from ganprobe.sites import SiteTensor
+
+__all__ = ["Held", "Rows", "along_units", "chosen_units", "n_chosen"]
+
+
+class Held:
+    """A tensor brought to an activation's device and dtype once, not at each call.
+
+    One that wants gradients is converted each time, so that it may change between forwards.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = values
+        self._converted: Tensor = values
+
+    def like(self, activation: Tensor) -> Tensor:
+        """The values on the activation's device and in its dtype."""
+        if self._values.requires_grad:
+            return self._values.to(activation.device, activation.dtype)
+        ready = self._converted
+        if ready.dtype != activation.dtype or ready.device != activation.device:
+            ready = self._converted = self._values.to(activation.device, activation.dtype)
+        return ready
+
+
+def n_chosen(tensor: SiteTensor) -> int:
+    """How many units the site means."""
+    return tensor.n_units if tensor.site.units is None else len(tensor.site.units)
+
+
+def along_units(
+    numbers: float | tuple[float, ...] | Tensor, tensor: SiteTensor, what: str
+) -> Tensor:
+    """One number, or one for each chosen unit, so shaped that it meets the chosen units.
+
+    Raises:
+        ShapeError: there are more or fewer numbers than chosen units.
+    """
+    values = torch.as_tensor(numbers, dtype=None if isinstance(numbers, Tensor) else torch.float64)
+    if not values.ndim:
+        return values
+    if len(values) != n_chosen(tensor):
+        raise ShapeError(
+            f"{len(values)} {what} were given for {n_chosen(tensor)} units of {tensor.site};"
+            " give one for each, or one number"
+        )
+    shape = [1] * tensor.rank
+    shape[tensor.unit_axis] = -1
+    return values.reshape(shape)
+
+
+class Rows:
+    """Values for the chosen units: one sample for the whole batch, or one for each of it.
+
+    Args:
+        values: without a batch axis, or with one; of the chosen units, or of all units of the
+            site, among which the chosen ones are found.
+
+    Raises:
+        ShapeError: their shape is neither.
+    """
+
+    def __init__(self, values: Tensor, tensor: SiteTensor, what: str) -> None:
+        self._tensor, self._what = tensor, what
+        self._is_batched = values.ndim == tensor.rank
+        batched = values if self._is_batched else values[None]
+        self._held = Held(chosen_units(batched, tensor, what))
+
+    def like(self, chosen: Tensor) -> Tensor:
+        """The values as these chosen units have them.
+
+        Raises:
+            ShapeError: their batch has another size, or space has another shape in this forward.
+        """
+        values = self._held.like(chosen)
+        if values.shape != chosen.shape:
+            is_sample = not self._is_batched and values.shape[1:] == chosen.shape[1:]
+            if not is_sample:
+                raise ShapeError(
+                    f"{self._what} of shape {tuple(values.shape)} do not fit the chosen units"
+                    f" {tuple(chosen.shape)} at {self._tensor.site}; give one for each sample, or"
+                    " one without a batch axis for all"
+                )
+        return values
+
+
+def chosen_units(batched: Tensor, tensor: SiteTensor, what: str) -> Tensor:
+    """The chosen units of (n, ...) values, which may be of those alone or of all units.
+
+    Raises:
+        ShapeError: they are neither.
+    """
+    axis, units = tensor.unit_axis, tensor.site.units
+    if tuple(batched.shape[1:]) == tensor.shape and units is not None:
+        return batched.index_select(axis, torch.tensor(units, device=batched.device))
+    expected = list(tensor.shape)
+    expected[axis - 1] = n_chosen(tensor)
+    if list(batched.shape[1:]) != expected:
+        sample = ", ".join(map(str, expected))
+        raise ShapeError(
+            f"{what} for {tensor.site} are ({sample}), or (n, {sample}) with one for each sample,"
+            f" got a sample of {tuple(batched.shape[1:])}"
+        )
+    return batched

@@ -1,0 +1,107 @@
+"""Swap: a donor's activation in place of the sample's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganprobe.errors import ParameterError, ShapeError, UsageError
+from ganprobe.interventions.base import Intervention, Numbers, Outcome
+from ganprobe.interventions.shapes import Rows
+from ganprobe.interventions.values import HasRecording, recorded
+from ganprobe.latents import Latents
+from ganprobe.recordings import Recording
+from ganprobe.sites import Site, SiteTensor
+
+__all__ = ["Swap"]
+
+
+class Swap(Intervention):
+    """Put a donor's activation in place of the sample's own.
+
+    Args:
+        site, units, region, strength: as for every `Intervention`.
+        donor: one of
+            other latents (`Latents`), one for each sample, which are run first, unedited;
+            for each sample the position in the batch of its donor, ``[1, 0]`` exchanging two;
+            a run or a recording that has the site, one row for each sample.
+
+    Raises:
+        ParameterError: a donor of another type; a negative position.
+
+    Example:
+        >>> Swap("conv2", donor=[1, 0], units=[5])
+        Swap('conv2#5', donor=(1, 0))
+    """
+
+    own = ("donor",)
+    gives_held = True
+
+    def __init__(
+        self,
+        site: str | Site,
+        *,
+        donor: Latents | Sequence[int] | Recording | HasRecording,
+        units: Iterable[int] | None = None,
+        region: object = None,
+        strength: Numbers = 1.0,
+    ) -> None:
+        read = _donor(donor)
+        super().__init__(site, units=units, region=region, strength=strength, donor=read)
+
+    donor: Latents | tuple[int, ...] | Recording
+
+    @property
+    def differs_by_call(self) -> bool:
+        return isinstance(self.donor, Recording)
+
+    def with_recording(self, recording: Recording) -> Swap:
+        """The same swap with what the donor's latents turned out to do."""
+        held: dict[str, Any] = {"region": self.region, "strength": self.strength}
+        return Swap(self.site, donor=recording, **held)
+
+    def outcome(self, tensor: SiteTensor) -> Outcome:
+        if isinstance(self.donor, Latents):
+            raise UsageError(f"{self!r} holds latents that were not run yet; a Probe does that")
+        if isinstance(self.donor, Recording):
+            return Rows(recorded(self.donor, self.site, tensor), tensor, "donors").like
+        return _exchange(self.donor, tensor)
+
+
+def _donor(donor: Any) -> Latents | tuple[int, ...] | Recording:
+    recording = getattr(donor, "recording", donor)
+    if isinstance(recording, Latents | Recording):
+        return recording
+    if isinstance(donor, Tensor) and donor.is_floating_point():
+        raise ParameterError(
+            "a donor that is a tensor could be latents or activations; write Latents(tensor), or"
+            " use Patch with values=tensor"
+        )
+    try:
+        positions = tuple(int(position) for position in donor)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"a donor is Latents, a run, a recording, or positions in the batch, got {donor!r}"
+        ) from error
+    if not positions or min(positions) < 0:
+        raise ParameterError(f"donors' positions count from 0, got {positions}")
+    return positions
+
+
+def _exchange(positions: tuple[int, ...], tensor: SiteTensor) -> Outcome:
+    index: dict[torch.device, Tensor] = {}
+
+    def exchanged(chosen: Tensor) -> Tensor:
+        if len(positions) != len(chosen) or max(positions) >= len(chosen):
+            raise ShapeError(
+                f"donors' positions {positions} do not fit the {len(chosen)} samples at"
+                f" {tensor.site}; give one for each, from 0 to {len(chosen) - 1}"
+            )
+        if chosen.device not in index:
+            index[chosen.device] = torch.tensor(positions, device=chosen.device)
+        return chosen.index_select(0, index[chosen.device])
+
+    return exchanged

@@ -1,0 +1,82 @@
+"""Recordings: the activations of one run, by site, on the device where they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ganprobe.errors import NotRecordedError
+from ganprobe.sites import Site
+
+__all__ = ["Recording", "Slots"]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which position of a run's list belongs to which site; made once, shared by its runs.
+
+    Args:
+        sites: as they were written, in order.
+        spellings: other ways to write them.
+    """
+
+    sites: tuple[Site, ...]
+    spellings: Mapping[Site, int] = field(default_factory=dict, hash=False)
+
+    def find(self, site: Site) -> int:
+        """The position of a site.
+
+        Raises:
+            NotRecordedError: it is not there; names what is.
+        """
+        if site in self.spellings:
+            return self.spellings[site]
+        if site in self.sites:
+            return self.sites.index(site)
+        there = ", ".join(map(str, self.sites)) or "nothing"
+        raise NotRecordedError(f"{site} was not recorded; recorded: {there}")
+
+
+class Recording(Mapping[Site, Tensor]):
+    """Site -> activation of one run, on the device; also by the site as it was written.
+
+    An activation is the tensor that the forward made, where nothing in the forward writes into
+    it later: copy it before you write into it yourself.
+
+    Args:
+        activations: tensors (n, ...) by site.
+
+    Example:
+        >>> import torch
+        >>> recording = Recording({"conv2": torch.zeros(2, 8, 4, 4)})
+        >>> recording["conv2"].shape
+        torch.Size([2, 8, 4, 4])
+    """
+
+    def __init__(self, activations: Mapping[Site | str, Tensor]) -> None:
+        self._slots = Slots(tuple(Site.parse(site) for site in activations))
+        self._activations: Sequence[Tensor] = list(activations.values())
+
+    @classmethod
+    def of_slots(cls, slots: Slots, activations: Sequence[Tensor]) -> Recording:
+        """A recording whose sites were resolved before; costs nothing for each site."""
+        recording = cls.__new__(cls)
+        recording._slots, recording._activations = slots, activations
+        return recording
+
+    def __getitem__(self, site: Site | str) -> Tensor:
+        return self._activations[self._slots.find(Site.parse(site))]
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self._slots.sites)
+
+    def __len__(self) -> int:
+        return len(self._slots.sites)
+
+    def __contains__(self, site: object) -> bool:
+        if not isinstance(site, Site | str):
+            return False
+        wanted = Site.parse(site)
+        return wanted in self._slots.spellings or wanted in self._slots.sites
