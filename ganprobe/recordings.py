@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganprobe.errors import NotRecordedError
 from ganprobe.sites import Site
+from ganprobe.transfer import start_copy
 
 __all__ = ["Recording", "Slots"]
 
@@ -74,6 +75,11 @@ class Recording(Mapping[Site, Tensor]):
 
     def __len__(self) -> int:
         return len(self._slots.sites)
+
+    def cpu(self) -> Recording:
+        """A copy on the host; all activations travel at once and are waited for together."""
+        arriving = [start_copy(activation.detach()) for activation in self._activations]
+        return Recording.of_slots(self._slots, [copy.wait() for copy in arriving])
 
     def __contains__(self, site: object) -> bool:
         if not isinstance(site, Site | str):

@@ -17,7 +17,7 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"
 
 ROWS = [
     {"errors"},
-    {"indices", "nested", "progress"},
+    {"indices", "nested", "progress", "transfer"},
     {"params", "sites", "latents", "provenance"},
     {"layers", "recordings"},
     {"interventions"},

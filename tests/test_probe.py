@@ -66,13 +66,3 @@ def test_what_was_not_recorded_names_what_was(tiny: Generator) -> None:
     with pytest.raises(KeyError, match="3 was not recorded; recorded: 2, 4"):
         run["3"]
     assert {str(site) for site in run.recording} == {"2", "4"}
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_recordings_stay_on_the_device(tiny: Generator) -> None:
-    probe = Probe(tiny, device="cuda")
-    run = probe.run(tiny.sample(4), [Ablate("2#1")], record=["2"])
-    assert run["2"].device.type == run.images.device.type == "cuda"
-    on_host = Probe(tiny).run(tiny.sample(4), [Ablate("2#1")], record=["2"])
-    assert torch.allclose(run["2"].cpu(), on_host["2"], atol=1e-4)

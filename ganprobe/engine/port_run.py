@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ganprobe.engine.kept import HasThread, Kept, check_is_tensor, not_reached
 from ganprobe.engine.plan import PortPlan, Step
 from ganprobe.errors import SiteNotReachedError
+from ganprobe.interventions.units import unit_index
 from ganprobe.nested import arguments, pick, place
 from ganprobe.sites import Site
 
@@ -84,7 +85,7 @@ class PortRun:
         elif step.units is None:
             self._kept.keep(step.slot, tensor, is_copied=step.is_copied)
         else:
-            index = torch.tensor(step.units, device=tensor.device)
+            index = unit_index(step.units, tensor.device)
             chosen = tensor.index_select(step.unit_axis, index)
             self._kept.keep(step.slot, chosen, is_copied=False)
         return value

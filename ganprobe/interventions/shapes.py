@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ganprobe.errors import ShapeError
+from ganprobe.interventions.units import unit_index
 from ganprobe.sites import SiteTensor
 
 __all__ = ["Held", "Rows", "along_units", "chosen_units", "n_chosen"]
@@ -100,7 +101,7 @@ def chosen_units(batched: Tensor, tensor: SiteTensor, what: str) -> Tensor:
     """
     axis, units = tensor.unit_axis, tensor.site.units
     if tuple(batched.shape[1:]) == tensor.shape and units is not None:
-        return batched.index_select(axis, torch.tensor(units, device=batched.device))
+        return batched.index_select(axis, unit_index(units, batched.device))
     expected = list(tensor.shape)
     expected[axis - 1] = n_chosen(tensor)
     if list(batched.shape[1:]) != expected:

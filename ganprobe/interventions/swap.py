@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ganprobe.errors import ParameterError, ShapeError, UsageError
 from ganprobe.interventions.base import Intervention, Numbers, Outcome
 from ganprobe.interventions.shapes import Rows
+from ganprobe.interventions.units import unit_index
 from ganprobe.interventions.values import HasRecording, recorded
 from ganprobe.latents import Latents
 from ganprobe.recordings import Recording
@@ -92,16 +92,12 @@ def _donor(donor: Any) -> Latents | tuple[int, ...] | Recording:
 
 
 def _exchange(positions: tuple[int, ...], tensor: SiteTensor) -> Outcome:
-    index: dict[torch.device, Tensor] = {}
-
     def exchanged(chosen: Tensor) -> Tensor:
         if len(positions) != len(chosen) or max(positions) >= len(chosen):
             raise ShapeError(
                 f"donors' positions {positions} do not fit the {len(chosen)} samples at"
                 f" {tensor.site}; give one for each, from 0 to {len(chosen) - 1}"
             )
-        if chosen.device not in index:
-            index[chosen.device] = torch.tensor(positions, device=chosen.device)
-        return chosen.index_select(0, index[chosen.device])
+        return chosen.index_select(0, unit_index(positions, chosen.device))
 
     return exchanged

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 from ganprobe.sites import SiteTensor
 
-__all__ = ["Units"]
+__all__ = ["Units", "unit_index"]
 
 
 class Units:
@@ -15,7 +17,6 @@ class Units:
 
     def __init__(self, tensor: SiteTensor) -> None:
         self._axis, self._units = tensor.unit_axis, tensor.site.units
-        self._index: Tensor | None = None
         first, n = (self._units[0], len(self._units)) if self._units else (0, 0)
         is_run = self._units is not None and self._units == tuple(range(first, first + n))
         self._run = (first, n) if is_run else None
@@ -53,8 +54,12 @@ class Units:
         return activation.index_fill(self._axis, self._index_on(activation), level)
 
     def _index_on(self, activation: Tensor) -> Tensor:
-        """The units as a tensor, made once for a device: making it there waits for the device."""
-        index = self._index
-        if index is None or index.device != activation.device:
-            index = self._index = torch.tensor(self._units, device=activation.device)
-        return index
+        assert self._units is not None
+        return unit_index(self._units, activation.device)
+
+
+@lru_cache(maxsize=256)
+def unit_index(units: tuple[int, ...], device: torch.device) -> Tensor:
+    """Units as a tensor (k,), made once for a device: making it there waits for the device."""
+    with torch.inference_mode(False):
+        return torch.tensor(units, device=device)

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganprobe.transfer import OnItsWay, host_memory, start_copy
+
 __all__ = ["Packed", "pack"]
 
 
@@ -22,19 +24,24 @@ class Packed:
     """Values on the host, and where they go.
 
     Args:
-        memory: (grid..., chunk...) where they are cut into whole chunks, else (n, ...).
+        arriving: (grid..., chunk...) where they are cut into whole chunks, else (n, ...).
         start: the first sample's row.
         chunk: the chunk's shape, or None where the values are not cut.
     """
 
-    memory: Tensor
+    arriving: OnItsWay
     start: int
     chunk: tuple[int, ...] | None
 
     @property
+    def memory(self) -> Tensor:
+        """The memory on the host, whose values may still be arriving."""
+        return self.arriving.target
+
+    @property
     def values(self) -> np.ndarray[Any, Any]:
-        """The memory as numpy sees it."""
-        values: np.ndarray[Any, Any] = self.memory.numpy()
+        """The values as numpy sees them; waits until they have arrived."""
+        values: np.ndarray[Any, Any] = self.arriving.wait().numpy()
         return values
 
     def chunks(self) -> Iterator[tuple[tuple[int, ...], np.ndarray[Any, Any]]]:
@@ -61,12 +68,12 @@ def pack(
         size % part == 0 for size, part in zip(tensor.shape, chunk, strict=True)
     )
     if not fills:
-        return Packed(tensor.to("cpu", dtype, copy=True), start, None)
+        target = host_memory(tuple(tensor.shape), dtype, tensor)
+        return Packed(start_copy(tensor, target), start, None)
     split = [
         part for size, own in zip(tensor.shape, chunk, strict=True) for part in (size // own, own)
     ]
     blocks = tensor.reshape(split).permute(*range(0, len(split), 2), *range(1, len(split), 2))
     if memory is None or memory.shape != blocks.shape or memory.dtype != dtype:
-        memory = torch.empty(blocks.shape, dtype=dtype)
-    memory.copy_(blocks)
-    return Packed(memory, start, chunk)
+        memory = host_memory(tuple(blocks.shape), dtype, tensor)
+    return Packed(start_copy(blocks, memory), start, chunk)
