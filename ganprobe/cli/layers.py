@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,17 +20,20 @@ __all__ = ["command"]
 
 @click.command(name="layers", short_help="List where a generator can be probed.")
 @click.argument("generator")
+@click.argument("sites", nargs=-1, metavar="[SITE]...")
 @click.option("--inputs", is_flag=True, help="Also list what each layer is given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(generator: str, inputs: bool, as_json: bool) -> None:
+def command(generator: str, sites: tuple[str, ...], inputs: bool, as_json: bool) -> None:
     """List the sites of GENERATOR: where its activations can be recorded and edited.
 
     One dry run of two samples finds them. Write a site as it stands in the first column, with
-    units where you mean only some: conv2#3,7,10-20. Its input is conv2:in.
+    units where you mean only some: conv2#3,7,10-20. Its input is conv2:in. With SITE, only those
+    are listed; it may be a pattern, in which * stands for part of a name and ** for any names.
 
     \b
     Examples:
       ganprobe layers digits
+      ganprobe layers digits 'conv?' 'conv3.*'
       ganprobe layers digits --inputs
       ganprobe layers digits --json
     """
@@ -37,14 +41,27 @@ def command(generator: str, inputs: bool, as_json: bool) -> None:
     from ganprobe.probe import Probe
 
     probe = Probe(load(generator))
-    ports = ("out", "in") if inputs else ("out",)
+    layers = _listed(probe, sites, inputs=inputs)
     if as_json:
-        print_json([_as_json(layer, ports) for layer in probe.layers()])
+        print_json([_as_json(layer) for layer in layers])
         return
     click.echo(_heading(probe))
     columns = ("site", "type", "units", "map", "dtype", "calls", "parameters", "note")
-    rows = (row for layer in probe.layers() for row in _rows(layer, ports))
+    rows = (row for layer in layers for row in _rows(layer))
     print_table(columns, rows, numbers=("units", "calls", "parameters"))
+
+
+def _listed(probe: Probe, sites: Sequence[str], *, inputs: bool) -> list[Layer]:
+    """The layers with those of their tensors that are wanted."""
+    table = probe.layers()
+    wanted = {tensor.site for site in sites for tensor in table.resolve(site)}
+    listed = []
+    for layer in table:
+        at_ports = [t for t in layer.tensors if inputs or t.site.port == "out"]
+        chosen = [t for t in layer.tensors if t.site in wanted] if sites else at_ports
+        if chosen or not sites:
+            listed.append(replace(layer, tensors=tuple(chosen)))
+    return listed
 
 
 def _heading(probe: Probe) -> str:
@@ -54,23 +71,23 @@ def _heading(probe: Probe) -> str:
     n_parameters = sum(parameter.numel() for parameter in generator.module.parameters())
     return (
         f"{generator.name}: {space.distribution} latents {_times(space.shape)} -> images"
-        f" {_times(probe.image_shape)} in [{low:g}, {high:g}], {n_parameters:,} parameters\n"
+        f" {_times(probe.image_shape)} in [{low:g}, {high:g}], {n_parameters:,} parameters"
+        f"{', draws noise in its forward' if probe.layers().draws_noise else ''}\n"
     )
 
 
-def _rows(layer: Layer, ports: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def _rows(layer: Layer) -> Iterator[tuple[str, ...]]:
     for tensor in layer.tensors:
-        if tensor.site.port in ports:
-            yield (
-                str(tensor.site),
-                layer.kind,
-                str(tensor.n_units),
-                _times(tensor.spatial_shape),
-                tensor.dtype,
-                str(layer.calls),
-                f"{layer.n_parameters:,}",
-                _note(layer, tensor),
-            )
+        yield (
+            str(tensor.site),
+            layer.kind,
+            str(tensor.n_units),
+            _times(tensor.spatial_shape),
+            tensor.dtype,
+            str(layer.calls),
+            f"{layer.n_parameters:,}",
+            _note(layer, tensor),
+        )
 
 
 def _note(layer: Layer, tensor: SiteTensor) -> str:
@@ -82,18 +99,18 @@ def _note(layer: Layer, tensor: SiteTensor) -> str:
     return "; ".join(notes)
 
 
-def _as_json(layer: Layer, ports: Iterable[str]) -> dict[str, Any]:
+def _as_json(layer: Layer) -> dict[str, Any]:
     tensors = [
         {
             "site": str(tensor.site),
             "shape": list(tensor.shape),
             "units": tensor.n_units,
+            "unit_axis": tensor.unit_axis,
             "dtype": tensor.dtype,
             "is_batched": tensor.is_batched,
             "is_overwritten": tensor.is_overwritten,
         }
         for tensor in layer.tensors
-        if tensor.site.port in ports
     ]
     return {
         "layer": layer.name,

@@ -19,7 +19,7 @@ __all__ = ["command"]
     "sites",
     multiple=True,
     required=True,
-    help="What to record, as `ganprobe layers` names it; once for each site.",
+    help="What to record, as `ganprobe layers` names it, or a pattern; once for each site.",
 )
 @click.option(
     "--samples",
@@ -63,6 +63,7 @@ def command(
       ganprobe record digits --site conv2 --site conv3 --samples 50000 --seed 7 \\
           --images --output digits.h5
       ganprobe record digits --site 'conv2#0-19' --samples 100 --output few.h5 --force
+      ganprobe record digits --site 'conv?' --samples 1000 --output blocks.h5
     """
     from ganprobe.catalogue import load
     from ganprobe.probe import Probe

@@ -54,6 +54,26 @@ def test_plugins_are_listed_with_what_they_offer(ganprobe_command: Command) -> N
     assert "generators: digits; measures: digit, digit-realness" in table
 
 
+def test_layers_can_be_chosen_by_patterns(ganprobe_command: Command) -> None:
+    listed = json.loads(ganprobe_command("layers", "digits", "conv?", "conv2:in", "--json").out)
+    sites = [site["site"] for layer in listed for site in layer["sites"]]
+    assert sites == ["conv2", "conv2:in", "conv3", "conv4"]
+    wrong = ganprobe_command("layers", "digits", "block*")
+    assert (wrong.status, "no layer 'block*'" in wrong.err) == (2, True)
+
+
+def test_a_pattern_records_every_site_that_it_matches(
+    ganprobe_command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "blocks.h5"
+    done = ganprobe_command(
+        "record", "digits", "--site", "conv?#0", "--samples", 3, "--output", path
+    )
+    assert done.status == 0
+    with ActivationStore(path) as store:
+        assert sorted(map(str, store.sites)) == ["conv2#0", "conv3#0", "conv4#0"]
+
+
 def test_layers_show_the_classic_feature_maps(ganprobe_command: Command) -> None:
     layers = {
         layer["layer"]: layer
