@@ -101,11 +101,15 @@ class Probe:
                 fit the generator.
             ForwardError: the generator raised, a site was not reached, or was overwritten.
         """
-        with modes(grad=grad):
-            edits = self._with_donors(_interventions(interventions), noise_seed)
-            plan = self._plan(
-                record, edits, before=before, stop_early=stop_early, check_finite=check_finite
-            )
+        edits = self._with_donors(_interventions(interventions), noise_seed)
+        plan = self._plan(
+            record,
+            edits,
+            grad=grad,
+            before=before,
+            stop_early=stop_early,
+            check_finite=check_finite,
+        )
         return self._forwards.run(latents, plan, grad=grad, noise_seed=noise_seed)
 
     def runs(
@@ -178,7 +182,7 @@ class Probe:
             (0.0, 0.0)
         """
         edits = self._with_donors(_interventions(interventions), 0)
-        plan = self._plan(record, edits, before=before)
+        plan = self._plan(record, edits, grad=True, before=before)
         with Session(self.generator.module, plan, keeps_graph=grad) as session:
             yield session
 
@@ -290,13 +294,16 @@ class Probe:
         self,
         record: str | Site | Iterable[str | Site],
         interventions: Sequence[Intervention],
+        *,
+        grad: bool = False,
         **options: bool,
     ) -> Plan:
         """The plan; made once for the same wishes, where no tensors are among them."""
-        make = self._remembered_plan
-        if not all(edit.is_plain for edit in interventions):
-            make = self._make_plan
-        return make(tuple(_sites(record)), tuple(interventions), **options)
+        sites, edits = tuple(_sites(record)), tuple(interventions)
+        if all(edit.is_plain for edit in edits):
+            return self._remembered_plan(sites, edits, **options)
+        with modes(grad=grad):
+            return self._make_plan(sites, edits, **options)
 
     @cached_property
     def _remembered_plan(self) -> Callable[..., Plan]:

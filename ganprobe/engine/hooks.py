@@ -120,13 +120,13 @@ class Hooks:
     def _wanted(self) -> list[Wanted]:
         """Which hooks go where; nothing is on the module yet."""
         module = self._module
-        wanted = [
-            Wanted(_submodule(module, port.layer), port.port, self._hook(port))
+        wanted: list[Wanted] = [
+            (_submodule(module, port.layer), port.port, self._hook(port))
             for port in self._plan.ports
         ]
         if self._around is not None:
             begin, end = self._around
-            wanted = [Wanted(module, "begin", begin), *wanted, Wanted(module, "end", end)]
+            wanted = [(module, "begin", begin), *wanted, (module, "end", end)]
         return wanted
 
     def _hook(self, port: PortPlan) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -16,17 +16,12 @@ __all__ = ["Registration", "Wanted"]
 _REGISTERING = threading.RLock()
 
 
-class Wanted(NamedTuple):
-    """A hook and its place on a layer.
+Where = Literal["begin", "in", "out", "end"]
+"""``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of all that are
+given the input, ``"end"`` after all that are given the output, also of a layer that raises."""
 
-    ``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of all that
-    are given the input, ``"end"`` after all that are given the output, also of a layer that
-    raises.
-    """
-
-    layer: nn.Module
-    where: Literal["begin", "in", "out", "end"]
-    hook: Callable[..., Any]
+Wanted = tuple[nn.Module, Where, Callable[..., Any]]
+"""A layer, a place on it, and the hook that is to go there."""
 
 
 class Registration:
@@ -39,8 +34,8 @@ class Registration:
         """Put all of them on; where that fails or is interrupted, none stays."""
         try:
             with _REGISTERING:
-                for one in wanted:
-                    self._handles.append(_register(one))
+                for layer, where, hook in wanted:
+                    self._handles.append(_register(layer, where, hook))
         except BaseException:
             self.remove()
             for one in wanted:  # one of them may be on without its handle
@@ -55,14 +50,14 @@ class Registration:
             self._remove()
 
     def _remove(self) -> None:
+        handles = self._handles
         with _REGISTERING:
-            while self._handles:
-                self._handles[-1].remove()
-                self._handles.pop()
+            while handles:
+                handles[-1].remove()
+                handles.pop()
 
 
-def _register(wanted: Wanted) -> RemovableHandle:
-    layer, where, hook = wanted
+def _register(layer: nn.Module, where: Where, hook: Callable[..., Any]) -> RemovableHandle:
     if where == "out":
         return layer.register_forward_hook(hook)
     if where == "in":
@@ -73,9 +68,9 @@ def _register(wanted: Wanted) -> RemovableHandle:
 
 
 def _remove_by_identity(wanted: Wanted) -> None:
-    layer = wanted.layer
+    layer, _, hook = wanted
     for own in (layer._forward_hooks, layer._forward_pre_hooks):
-        for number in [number for number, there in own.items() if there == wanted.hook]:
+        for number in [number for number, there in own.items() if there == hook]:
             del own[number]
             layer._forward_pre_hooks_with_kwargs.pop(number, None)
             layer._forward_hooks_always_called.pop(number, None)
