@@ -72,12 +72,10 @@ class Ablate(Intervention):
         if isinstance(self.to, str):
             return lambda chosen: chosen.mean(axes, keepdim=True)
         if isinstance(self.to, Recording):
-            donor = chosen_units(
-                recorded(self.to, self.site, tensor), tensor, "recorded activations"
-            )
-            levels = donor.to(torch.promote_types(donor.dtype, torch.float32)).mean(
-                axes, keepdim=True
-            )
+            whole = recorded(self.to, self.site, tensor)
+            donor = chosen_units(whole, tensor, "recorded activations")
+            dtype = torch.promote_types(donor.dtype, torch.float32)
+            levels = donor.mean(axes, keepdim=True, dtype=dtype)
         else:
             levels = along_units(self.to, tensor, "levels")
         return Held(levels).like
@@ -182,7 +180,8 @@ class Patch(Intervention):
         site, units, region, strength: as for every `Intervention`.
         values: a sample (units, y, x) for all samples alike, or (n, units, y, x) with one for
             each; of the chosen units, or of all units of the site. A row of an activation store
-            is ``store.activations("conv2")[7]``. Kept by reference: copy before you write.
+            is ``store.activations("conv2", slice(7, 8))[0]``. Kept by reference: copy them
+            before you write into them.
 
     Raises:
         ParameterError: values that hold no numbers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ganprobe.errors import StoreError, UnknownNameError
 from ganprobe.latents import Latents
+from ganprobe.recordings import Recording
 from ganprobe.sites import Site
 from ganprobe.store.layout import FORMAT, FORMAT_VERSION, group_name, read_site
 
@@ -78,6 +80,23 @@ class ActivationStore:
             known = [str(site) for site in self.sites]
             raise UnknownNameError("site", str(wanted), known, where=str(self.path))
         return torch.from_numpy(self._file[name]["activation"][samples])
+
+    def recording(
+        self, samples: slice = slice(None), sites: Iterable[str | Site] | None = None
+    ) -> Recording:
+        """The activations of a run of samples, read into memory, as a run would have left them.
+
+        ``Swap("conv2", donor=store.recording(slice(0, 16)))`` takes them for donors, and
+        ``Ablate("conv2", to=store.recording(sites=["conv2"]))`` their mean.
+
+        Args:
+            sites: those that are read; None: all that the file holds.
+
+        Raises:
+            UnknownNameError: a site is not in the file.
+        """
+        wanted = self.sites if sites is None else [Site.parse(site) for site in sites]
+        return Recording({site: self.activations(site, samples) for site in wanted})
 
     def latents(self, samples: slice = slice(None)) -> Latents:
         """The latents of a run of samples, with their seed and indices."""

@@ -23,10 +23,13 @@ from ganprobe import (
     Latents,
     OutputExistsError,
     ParameterError,
+    Patch,
     Probe,
+    Recording,
     Site,
     SiteError,
     StoreError,
+    Swap,
     UnknownNameError,
 )
 from ganprobe.store.layout import chunk_shape, group_name
@@ -375,3 +378,25 @@ def test_provenance_is_json_in_an_attribute(tiny: Generator, tmp_path: Path) -> 
     with h5py.File(path) as file:
         assert json.loads(file.attrs["provenance"])["generator"]["name"] == "tiny"
         assert file.attrs["format"] == "ganprobe-activations"
+
+
+def test_rows_of_a_store_are_donors_patches_and_means(tiny: Generator, tmp_path: Path) -> None:
+    probe = Probe(tiny)
+    path = probe.record(12, ["2", "4"], tmp_path / "a.h5")
+    recorded = probe.run(tiny.sample(12), record=["2", "4"])
+    z = torch.randn(3, 5)
+    with ActivationStore(path) as store:
+        donors = store.recording(slice(4, 7))
+        patch = Patch("2#1", values=store.activations("2", slice(7, 8))[0])
+        mean = Ablate("4", to=store.recording(sites=["4"]))
+        with pytest.raises(UnknownNameError, match="no site '3'"):
+            store.recording(sites=["3"])
+    swapped = probe.run(z, Swap("2", donor=donors, units=[5, 0])).images
+    by_hand = Swap("2", donor=Recording({"2": recorded["2"][4:7]}), units=[5, 0])
+    assert torch.equal(swapped, probe.run(z, by_hand).images)
+    assert torch.equal(
+        probe.run(z, patch, record=["2"])["2"][:, 1], recorded["2"][7, 1].expand(3, 4, 4)
+    )
+    levels = recorded["4"].double().mean((0, 2, 3))
+    ablated = probe.run(z, mean, record=["4"])["4"].double()
+    assert torch.allclose(ablated, levels.view(1, -1, 1, 1).expand_as(ablated), atol=1e-6)
