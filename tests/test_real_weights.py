@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from described import read_described
-from ganprobe import Ablate, ActivationStore, Probe
+from ganprobe import Ablate, ActivationStore, Probe, Swap
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 FOLDER = Path(os.environ.get("GANPROBE_TEST_WEIGHTS", BESIDE))
@@ -54,6 +54,29 @@ def test_recording_and_ablating_equal_forwards_cut_in_two_in_float64() -> None:
     assert torch.allclose(run["act2"], edited, rtol=1e-12, atol=1e-14)
     assert torch.allclose(run.images, images, rtol=1e-12, atol=1e-14)
     assert torch.allclose(probe.run(latents, record=["act2"])["act2"], maps, rtol=1e-12)
+
+
+def greedy_swaps(n_picks: int) -> list[int]:
+    """The units of act2 whose swap moves a one furthest from itself, one added at a time."""
+    generator = read_described(DESCRIPTION)
+    probe = Probe(generator)
+    stored = json.loads(DESCRIPTION.read_text())["stored_latents"]
+    source, donor = (torch.tensor(stored[name][:1]) for name in ("ones", "threes"))
+    base, recorded = probe.images(source), probe.run(donor, record=["act2"])
+    picked: list[int] = []
+    for _ in range(n_picks):
+        distances = torch.zeros(128, dtype=torch.float64)
+        for unit in set(range(128)) - set(picked):
+            swapped = probe.run(source, Swap("act2", donor=recorded, units=[*picked, unit])).images
+            distances[unit] = (swapped - base).double().square().mean()
+        picked.append(int(distances.argmax()))
+    return picked
+
+
+@pytest.mark.parametrize("n_picks", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_greedy_swaps_find_the_units_that_a_plain_loop_found(n_picks: int) -> None:
+    golden = json.loads((FOLDER / "mnist_swap_gan_golden.json").read_text())
+    assert greedy_swaps(n_picks) == golden["eval"]["indices"][:n_picks]
 
 
 def test_its_activations_are_recorded(tmp_path: Path) -> None:
