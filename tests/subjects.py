@@ -5,6 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ganprobe import Generator, Probe
+
+
+def probe_of(module: nn.Module, latent: int = 5) -> Probe:
+    """A probe of a module of your own, put in eval mode."""
+    return Probe(Generator.from_module(module.eval(), latent=latent, name="subject"))
+
 
 class TinyNetwork(nn.Sequential):
     """Latents (n, 5) to images (n, 1, 8, 8); layers 0 to 6, one of them writing in place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ganprobe.engine.hooks import muted
 from ganprobe.engine.noise import Noise, kept_noise, noise_sources
+from ganprobe.engine.registration import Registration, Wanted
 from ganprobe.errors import ParameterError
 from ganprobe.layers import Layer, LayerTable
 from ganprobe.nested import Path, arguments, tensors_in
@@ -116,12 +117,15 @@ class _Watcher:
     @contextmanager
     def on(self, layers: Iterable[nn.Module]) -> Iterator[None]:
         """Watch these layers while this lasts."""
-        with ExitStack() as removals:
-            for layer in layers:
-                handle = layer.register_forward_pre_hook(self.on_input, with_kwargs=True)
-                removals.callback(handle.remove)
-                removals.callback(layer.register_forward_hook(self.on_output).remove)
+        registration = Registration()
+        wanted: list[Wanted] = []
+        for layer in layers:
+            wanted += [(layer, "in", self.on_input), (layer, "out", self.on_output)]
+        try:
+            registration.add(wanted)
             yield
+        finally:
+            registration.remove()
 
     def on_input(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != self.thread:

@@ -24,12 +24,8 @@ from ganprobe import (
     UnknownNameError,
 )
 from ganprobe.engine import make_plan
-from subjects import TinyNetwork, random_network
+from subjects import TinyNetwork, probe_of, random_network
 from traces import hooks_of, state_of
-
-
-def probe_of(module: nn.Module, latent: int = 5) -> Probe:
-    return Probe(Generator.from_module(module.eval(), latent=latent, name="subject"))
 
 
 def by_hand(network: TinyNetwork, z: Tensor, edits: dict[int, Callable[[Tensor], Tensor]]) -> Any:

@@ -32,12 +32,7 @@ from ganprobe import (
     UsageError,
 )
 from modules import LATENT, Noisy
-from subjects import TinyNetwork, random_network
-
-
-def probe_of(module: nn.Module, latent: int = 5) -> Probe:
-    return Probe(Generator.from_module(module.eval(), latent=latent, name="subject"))
-
+from subjects import TinyNetwork, probe_of, random_network
 
 # Noise inside the forward
 

@@ -24,12 +24,8 @@ from ganprobe import (
     SiteNotReachedError,
     Swap,
 )
-from subjects import TinyNetwork, random_network
+from subjects import TinyNetwork, probe_of, random_network
 from traces import hooks_of, state_of
-
-
-def probe_of(module: nn.Module, latent: int = 5) -> Probe:
-    return Probe(Generator.from_module(module.eval(), latent=latent, name="subject"))
 
 
 def test_your_own_call_is_edited_and_recorded_like_a_run(network: TinyNetwork) -> None:
