@@ -93,8 +93,7 @@ class Forwards:
             ParameterError: latents or noise seed do not fit.
             ForwardError: the forward raised, or a site was not reached, or was overwritten.
         """
-        if any(layer.training for layer in self._modules):
-            self._generator.refuse_train_mode()
+        self.refuse_train_mode()
         images: Tensor | None = None
         with modes(grad=grad):
             ready = self._ready(latents)
@@ -106,6 +105,11 @@ class Forwards:
                 with suppress(StopForward):
                     images = self._generator.forward(ready)
                 return Run(ready, hooks.finish(), images)
+
+    def refuse_train_mode(self) -> None:
+        """Raise `UsageError` if a layer is in train mode by now, naming it."""
+        if any(layer.training for layer in self._modules):
+            self._generator.refuse_train_mode()
 
     def _ready(self, latents: Latents | Tensor) -> Latents:
         given = latents if isinstance(latents, Latents) else Latents(latents)

@@ -170,6 +170,7 @@ class Probe:
         Raises:
             UnknownNameError, SiteError, ParameterError, ShapeError: as `run`, ahead of the block;
                 `ForwardError` from your call of the module.
+            UsageError: a layer is in train mode when the block begins.
 
         Example:
             >>> import torch, ganprobe
@@ -183,6 +184,7 @@ class Probe:
         """
         edits = self._with_donors(_interventions(interventions), 0)
         plan = self._plan(record, edits, grad=True, before=before)
+        self._forwards.refuse_train_mode()
         with Session(self.generator.module, plan, keeps_graph=grad) as session:
             yield session
 

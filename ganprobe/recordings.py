@@ -54,6 +54,8 @@ class Recording(Mapping[Site, Tensor]):
         >>> recording = Recording({"conv2": torch.zeros(2, 8, 4, 4)})
         >>> recording["conv2"].shape
         torch.Size([2, 8, 4, 4])
+        >>> recording
+        <Recording of conv2 (2, 8, 4, 4)>
     """
 
     def __init__(self, activations: Mapping[Site | str, Tensor]) -> None:
@@ -75,6 +77,10 @@ class Recording(Mapping[Site, Tensor]):
 
     def __len__(self) -> int:
         return len(self._slots.sites)
+
+    def __repr__(self) -> str:
+        held = (f"{site} {tuple(tensor.shape)}" for site, tensor in self.items())
+        return f"<Recording of {', '.join(held) or 'nothing'}>"
 
     def cpu(self) -> Recording:
         """A copy on the host; all activations travel at once and are waited for together."""

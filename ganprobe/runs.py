@@ -14,7 +14,7 @@ from ganprobe.sites import Site
 __all__ = ["Run"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One forward: its latents, what was recorded, and its images.
 
@@ -40,6 +40,10 @@ class Run:
                 " stop_early=True"
             )
         return self.finished
+
+    def __repr__(self) -> str:
+        images = "stopped early" if self.finished is None else f"images {tuple(self.images.shape)}"
+        return f"<Run of {len(self.latents)} latents, {images}, {self.recording!r}>"
 
     def __getitem__(self, site: str | Site) -> Tensor:
         """The activation recorded at a site, as the site was written."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ganprobe import Ablate, Generator, ParameterError, Probe
+from ganprobe import Ablate, Generator, ParameterError, Probe, UsageError
 from subjects import TinyNetwork
 
 
@@ -66,3 +66,19 @@ def test_what_was_not_recorded_names_what_was(tiny: Generator) -> None:
     with pytest.raises(KeyError, match="3 was not recorded; recorded: 2, 4"):
         run["3"]
     assert {str(site) for site in run.recording} == {"2", "4"}
+
+
+def test_a_run_says_what_it_is_in_one_line(tiny: Generator) -> None:
+    probe = Probe(tiny)
+    run = probe.run(tiny.sample(2), record=["2"])
+    recorded = "<Recording of 2 (2, 6, 4, 4)>"
+    assert repr(run) == f"<Run of 2 latents, images (2, 1, 8, 8), {recorded}>"
+    stopped = probe.run(tiny.sample(2), record=["2"], stop_early=True)
+    assert repr(stopped) == f"<Run of 2 latents, stopped early, {recorded}>"
+
+
+def test_a_module_that_cannot_be_copied_is_not_moved_and_says_so(network: TinyNetwork) -> None:
+    module = torch.nn.Sequential(network).eval()
+    module.made_with_gradients = network[0].weight * 2.0  # type: ignore[assignment]
+    with pytest.raises(UsageError, match=r"cannot be copied to be moved .* move it yourself"):
+        Probe(Generator.from_module(module, latent=5), dtype=torch.float64)

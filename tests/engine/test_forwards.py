@@ -294,6 +294,11 @@ def test_a_layer_in_train_mode_is_refused_by_name(network: TinyNetwork) -> None:
     network[3].train()
     with pytest.raises(UsageError, match=r"layer '3' \(BatchNorm2d\) is in train mode"):
         probe.run(torch.randn(2, 5))
+    with (
+        pytest.raises(UsageError, match=r"layer '3' \(BatchNorm2d\) is in train mode"),
+        probe.intervening(),
+    ):
+        pass
 
 
 # Sites
