@@ -79,6 +79,6 @@ def test_a_run_says_what_it_is_in_one_line(tiny: Generator) -> None:
 
 def test_a_module_that_cannot_be_copied_is_not_moved_and_says_so(network: TinyNetwork) -> None:
     module = torch.nn.Sequential(network).eval()
-    module.made_with_gradients = network[0].weight * 2.0  # type: ignore[assignment]
+    module.made_with_gradients = torch.ones(2, requires_grad=True) * 2.0
     with pytest.raises(UsageError, match=r"cannot be copied to be moved .* move it yourself"):
         Probe(Generator.from_module(module, latent=5), dtype=torch.float64)
