@@ -20,6 +20,7 @@ from ganprobe.engine.kept import Kept
 from ganprobe.engine.plan import Plan, PortPlan
 from ganprobe.engine.port_run import PortRun
 from ganprobe.engine.registration import Registration, Wanted
+from ganprobe.errors import SiteError
 from ganprobe.recordings import Recording
 
 __all__ = ["Hooks", "muted"]
@@ -152,7 +153,9 @@ def muted() -> Iterator[None]:
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:
-    found = module
+    found: nn.Module | None = module
     for part in name.split(".") if name else ():
-        found = found._modules[part]  # type: ignore[assignment]
+        found = None if found is None else found._modules.get(part)
+    if found is None:
+        raise SiteError(f"layer {name!r} is gone since the dry run; make another Probe")
     return found

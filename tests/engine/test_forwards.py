@@ -528,6 +528,19 @@ def test_a_site_of_numbers_or_of_no_tensor_is_refused() -> None:
         probe.run(z, record=["name"])
 
 
+def test_a_layer_that_was_replaced_is_hooked_and_one_that_is_gone_is_named(
+    network: TinyNetwork,
+) -> None:
+    probe, z = probe_of(network), torch.randn(2, 5)
+    probe.layers()
+    network[4] = nn.Softplus()
+    assert torch.equal(probe.run(z, record=["3"])["3"], probe.run(z, record=["4:in"])["4:in"])
+    assert (probe.run(z, record=["4"])["4"] > 0).all()
+    del network[1:]
+    with pytest.raises(SiteError, match="layer '4' is gone since the dry run"):
+        probe.run(z, record=["0", "4"])
+
+
 def test_a_copy_of_the_module_is_free_of_hooks_while_a_block_is_open(network: TinyNetwork) -> None:
     probe, z = probe_of(network), torch.randn(2, 5)
     plain = probe.images(z)
