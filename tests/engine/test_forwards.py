@@ -533,7 +533,7 @@ def test_a_layer_that_was_replaced_is_hooked_and_one_that_is_gone_is_named(
 ) -> None:
     probe, z = probe_of(network), torch.randn(2, 5)
     probe.layers()
-    network[4] = nn.Softplus()
+    network[4] = nn.Softplus().eval()
     assert torch.equal(probe.run(z, record=["3"])["3"], probe.run(z, record=["4:in"])["4:in"])
     assert (probe.run(z, record=["4"])["4"] > 0).all()
     del network[1:]
