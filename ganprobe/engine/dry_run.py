@@ -117,12 +117,12 @@ class _Watcher:
     @contextmanager
     def on(self, layers: Iterable[nn.Module]) -> Iterator[None]:
         """Watch these layers while this lasts."""
-        registration = Registration()
         wanted: list[Wanted] = []
         for layer in layers:
             wanted += [(layer, "in", self.on_input), (layer, "out", self.on_output)]
+        registration = Registration(wanted)
         try:
-            registration.add(wanted)
+            registration.add()
             yield
         finally:
             registration.remove()

@@ -61,16 +61,16 @@ class Hooks:
         self._module, self._plan, self._around = module, plan, around
         self._keeps_graph = keeps_graph
         self._kept = Kept(plan.slots, keeps_graph=keeps_graph)
-        self._registration = Registration()
+        self._registration = Registration(())
         self._runs: list[PortRun] = []
         self.thread = 0
 
     def __enter__(self) -> Self:
         self.thread = get_ident()
         self._runs = []
-        wanted = self._wanted()
+        self._registration = Registration(self._wanted())
         try:
-            self._registration.add(wanted)
+            self._registration.add()
             _OPEN.hooks.append(self)
         except BaseException:
             self._registration.remove()
@@ -120,20 +120,19 @@ class Hooks:
 
     def _wanted(self) -> list[Wanted]:
         """Which hooks go where; nothing is on the module yet."""
-        module = self._module
-        wanted: list[Wanted] = [
-            (_submodule(module, port.layer), port.port, self._hook(port))
-            for port in self._plan.ports
-        ]
+        module, is_bare = self._module, not (self._plan.stops_early or self._keeps_graph)
+        keepers = self._kept.keepers(self) if is_bare else []
+        wanted: list[Wanted] = []
+        for port in self._plan.ports:
+            slot = port.bare_slot if is_bare else None
+            hook = self._run(port) if slot is None else keepers[slot]
+            wanted.append((_layer(module, port), port.port, hook))
         if self._around is not None:
             begin, end = self._around
             wanted = [(module, "begin", begin), *wanted, (module, "end", end)]
         return wanted
 
-    def _hook(self, port: PortPlan) -> Callable[..., Any]:
-        is_bare = not (self._plan.stops_early or self._keeps_graph)
-        if is_bare and port.bare_slot is not None:
-            return self._kept.keeping(port.bare_slot, self)
+    def _run(self, port: PortPlan) -> Callable[..., Any]:
         run = PortRun(port, self._kept, self, stops_early=self._plan.stops_early)
         self._runs.append(run)
         return run.on_input if port.port == "in" else run.on_output
@@ -152,10 +151,10 @@ def muted() -> Iterator[None]:
             hooks.thread = thread
 
 
-def _submodule(module: nn.Module, name: str) -> nn.Module:
+def _layer(module: nn.Module, port: PortPlan) -> nn.Module:
     found: nn.Module | None = module
-    for part in name.split(".") if name else ():
-        found = None if found is None else found._modules.get(part)
+    for name in port.names:
+        found = None if found is None else found._modules.get(name)
     if found is None:
-        raise SiteError(f"layer {name!r} is gone since the dry run; make another Probe")
+        raise SiteError(f"layer {port.layer!r} is gone since the dry run; make another Probe")
     return found

@@ -71,28 +71,32 @@ class Kept:
         self._activations[slot], self._versions[slot] = activation, version
         self.missing -= 1
 
-    def keeping(self, slot: int, hooked: HasThread) -> Callable[..., None]:
-        """A forward hook that does nothing but keep what a layer returns, as fast as it goes.
+    def keepers(self, hooked: HasThread) -> list[Callable[..., None]]:
+        """For each slot a forward hook that does nothing but keep what a layer returns.
 
-        What it does is what `keep` does without a copy and without a graph.
+        They do what `keep` does without a copy and without a graph, as fast as it goes: all share
+        one closure, and the slot is a default, so that making one costs no more than a list item.
         """
         kept, activations, versions = self, self._activations, self._versions
+        hooks: list[Callable[..., None]] = []
+        for number in range(len(activations)):
 
-        def keep(layer: nn.Module, args: object, output: Tensor) -> None:
-            if get_ident() != hooked.thread:
-                return
-            if activations[slot] is not None:
-                raise kept._ran_again(slot)
-            try:
-                if output.requires_grad:
-                    output = output.detach()
-                versions[slot] = output._version
-                activations[slot] = output
-            except (AttributeError, RuntimeError):  # no tensor, or one of inference mode
-                check_is_tensor(output, kept._slots.sites[slot])
-                kept.keep(slot, output, is_copied=True)
+            def keep(layer: nn.Module, args: object, output: Tensor, slot: int = number) -> None:
+                if get_ident() != hooked.thread:
+                    return
+                if activations[slot] is not None:
+                    raise kept._ran_again(slot)
+                try:
+                    if output.requires_grad:
+                        output = output.detach()
+                    versions[slot] = output._version
+                    activations[slot] = output
+                except (AttributeError, RuntimeError):  # no tensor, or one of inference mode
+                    check_is_tensor(output, kept._slots.sites[slot])
+                    kept.keep(slot, output, is_copied=True)
 
-        return keep
+            hooks.append(keep)
+        return hooks
 
     def count_bad(self, site: Site, activation: Tensor) -> None:
         """Count the values that are NaN or infinite, without waiting for the device."""

@@ -47,6 +47,11 @@ class PortPlan:
     steps: tuple[Step, ...]
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names on the way from the module to the layer."""
+        return tuple(self.layer.split(".")) if self.layer else ()
+
+    @cached_property
     def bare_slot(self) -> int | None:
         """The slot, if nothing happens here but that the one output is kept as it is."""
         step = self.steps[0]
