@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +14,13 @@ from torch import Tensor, nn
 from ganprobe.engine import (
     DRY_RUN_SAMPLES,
     Hooks,
-    Noise,
     Plan,
     StopForward,
     dry_run,
     eager,
-    is_compiled,
     same_noise,
 )
-from ganprobe.errors import ParameterError
+from ganprobe.errors import ForwardError, ParameterError
 from ganprobe.generators import Generator
 from ganprobe.latents import Latents
 from ganprobe.layers import LayerTable
@@ -38,15 +37,17 @@ class DryRun:
 
     Args:
         table: its layers and sites.
-        noise: the streams of random numbers that it drew from.
         image_shape: (channels, height, width).
         image_dtype: of its images.
+        writes_latents: it writes into the latents that it is given.
+        shares_images: its images lie in memory that the next forward writes into.
     """
 
     table: LayerTable
-    noise: Noise
     image_shape: tuple[int, ...]
     image_dtype: torch.dtype
+    writes_latents: bool
+    shares_images: bool
 
 
 class Forwards:
@@ -66,13 +67,24 @@ class Forwards:
         generator, images = self._generator, list[Tensor]()
         with modes(grad=False), eager():
             latents = self._ready(generator.sample(DRY_RUN_SAMPLES))
-            table, noise = dry_run(
-                generator.module,
-                lambda: images.append(generator.forward(latents)),
-                name=generator.name,
-                unit_axes=generator.unit_axes,
-            )
-        return DryRun(table, noise, tuple(images[0].shape[1:]), images[0].dtype)
+            try:
+                table = dry_run(
+                    generator.module,
+                    lambda: images.append(generator.forward(latents)),
+                    name=generator.name,
+                    unit_axes=generator.unit_axes,
+                )
+            except ForwardError as error:
+                raise type(error)(f"in a dry run of {DRY_RUN_SAMPLES} samples, {error}") from error
+        given = [tensor for tensor in table[""].tensors if tensor.site.port == "in"]
+        made = [tensor for tensor in table[""].tensors if tensor.site.port == "out"]
+        return DryRun(
+            table,
+            tuple(images[0].shape[1:]),
+            images[0].dtype,
+            writes_latents=any(tensor.is_overwritten for tensor in given),
+            shares_images=any(tensor.is_shared for tensor in made),
+        )
 
     def run(
         self,
@@ -81,40 +93,64 @@ class Forwards:
         *,
         grad: bool = False,
         noise_seed: int | None = 0,
+        start: int = 0,
     ) -> Run:
         """One forward that carries out a plan.
 
         Args:
             grad: keep the graph.
             noise_seed: where the noise inside the forward begins; None: go on from outside.
+            start: the position of the first latent among all, where it has no index of its own.
 
         Raises:
             UsageError: a layer is in train mode by now.
             ParameterError: latents or noise seed do not fit.
             ForwardError: the forward raised, or a site was not reached, or was overwritten.
         """
+        dry = self.dry_run
         self.refuse_train_mode()
-        images: Tensor | None = None
         with modes(grad=grad):
             ready = self._ready(latents)
-            with (
-                self._noise(ready, noise_seed),
-                eager() if self._is_compiled else nullcontext(),
-                Hooks(self._generator.module, plan, keeps_graph=grad) as hooks,
-            ):
-                with suppress(StopForward):
-                    images = self._generator.forward(ready)
-                return Run(ready, hooks.finish(), images)
+            noise = self._noise(ready, noise_seed, start)
+            z = ready.z.clone() if dry.writes_latents else ready.z
+            hooks = Hooks(self._generator.module, plan, keeps_graph=grad)
+            with noise, eager():
+                try:
+                    hooks.open()
+                    images = self._images(replace(ready, z=z) if dry.writes_latents else ready)
+                    recording = hooks.finish()
+                finally:
+                    try:
+                        hooks.close()
+                    finally:
+                        hooks.close()  # what an interruption left
+        if images is not None and dry.shares_images:
+            images = images.clone()
+        return Run(ready, recording, images)
+
+    def _images(self, latents: Latents) -> Tensor | None:
+        """The images, or None where the forward was stopped early."""
+        try:
+            return self._generator.forward(latents)
+        except StopForward:
+            return None
 
     def refuse_train_mode(self) -> None:
         """Raise `UsageError` if a layer is in train mode by now, naming it."""
-        if any(layer.training for layer in self._modules):
-            self._generator.refuse_train_mode()
+        layers: list[nn.Module | None] = [self._generator.module]
+        while layers:  # `modules` takes several times as long
+            layer = layers.pop()
+            if layer is not None:
+                if layer.training:
+                    self._generator.refuse_train_mode()
+                layers.extend(layer._modules.values())
 
     def _ready(self, latents: Latents | Tensor) -> Latents:
         given = latents if isinstance(latents, Latents) else Latents(latents)
         shape = self._generator.latent_space.shape
-        if tuple(given.z.shape[1:]) != shape or not len(given):
+        if not isinstance(given.z, Tensor):
+            raise ParameterError(f"latents are a tensor or Latents, got {type(given.z).__name__}")
+        if given.z.shape[1:] != shape or not len(given):
             sizes = ", ".join(map(str, shape))
             raise ParameterError(
                 f"latents of generator {self._generator.name!r} are (n, {sizes}) with at least"
@@ -124,28 +160,35 @@ class Forwards:
             given = replace(given, z=given.z.clone())
         return given.to(self._device, self._dtype)
 
-    def _noise(self, latents: Latents, noise_seed: int | None) -> AbstractContextManager[object]:
+    def _noise(
+        self, latents: Latents, noise_seed: int | None, start: int
+    ) -> AbstractContextManager[object]:
         """The same noise for the same latents; each batch of a seed has some of its own."""
-        noise = self.dry_run.noise
-        if not noise or noise_seed is None:
+        if not self.dry_run.table.draws_noise or noise_seed is None:
             return nullcontext()
-        if not 0 <= noise_seed < 2**63:
-            raise ParameterError(f"a noise seed is a number from 0 to 2**63 - 1, got {noise_seed}")
-        first = latents.indices[0] if latents.indices else 0
-        return same_noise(noise, (noise_seed + first * _GOLDEN) % 2**63)
+        first = latents.indices[0] if latents.indices else start
+        seed = _checked_seed(noise_seed) + int(first) * _GOLDEN
+        return same_noise(self._generator.module, seed % 2**63)
 
-    @cached_property
-    def _modules(self) -> list[nn.Module]:
-        return list(self._generator.module.modules())
 
-    @cached_property
-    def _is_compiled(self) -> bool:
-        return any(map(is_compiled, self._modules))
+def _checked_seed(noise_seed: int) -> int:
+    try:
+        seed = index(noise_seed)
+    except TypeError as error:
+        raise ParameterError(f"a noise seed is a whole number, got {noise_seed!r}") from error
+    if not 0 <= seed < 2**63:
+        raise ParameterError(f"a noise seed is a number from 0 to 2**63 - 1, got {noise_seed}")
+    return seed
 
 
 @contextmanager
 def modes(*, grad: bool) -> Iterator[None]:
     """With or without gradients, and never in inference mode, whatever is around."""
     leaving = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
-    with leaving, torch.set_grad_enabled(grad):
-        yield
+    was_enabled = torch.is_grad_enabled()
+    try:
+        with leaving:
+            torch.set_grad_enabled(grad)
+            yield
+    finally:
+        torch.set_grad_enabled(was_enabled)

@@ -121,6 +121,8 @@ class Latents:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Latents:
         """The same latents on another device or in another floating-point type."""
+        if self.z.device == torch.device(device) and dtype in (None, self.z.dtype):
+            return self
         return replace(self, z=self.z.to(device, dtype))
 
     def split(self, batch_size: int) -> list[Latents]:

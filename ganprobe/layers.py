@@ -100,7 +100,7 @@ class LayerTable:
             SiteError: the layer has no such port, path or call; names those that it has.
             ParameterError: it has no such unit.
         """
-        wanted = self._parse(site)
+        wanted = self.parse(site)
         layers = self._matching(wanted.layer)
         found = [
             tensor
@@ -132,7 +132,8 @@ class LayerTable:
 
     def is_pattern(self, site: str | Site) -> bool:
         """Whether the site's layer is a pattern, and not itself the name of a layer."""
-        return _is_pattern(self._parse(site).layer) and self._parse(site).layer not in self
+        layer = self.parse(site).layer
+        return _is_pattern(layer) and layer not in self
 
     def spellings(self, site: Site) -> set[Site]:
         """Every way to write a site: under its layer's other names, and with or without @0."""
@@ -152,14 +153,16 @@ class LayerTable:
         ]
         return found or [self[name]]  # which raises
 
-    def _parse(self, site: str | Site) -> Site:
+    def parse(self, site: str | Site) -> Site:
         """As `Site.parse`, but a layer whose name looks like a site is found by its name."""
-        if isinstance(site, str):
-            names = [name for name in (*self._layers, *self._aliases) if site.startswith(name)]
-            for name in sorted(filter(None, names), key=len, reverse=True):
-                rest = Site.parse(f"layer{site.removeprefix(name)}")
-                if rest.layer == "layer":
-                    return replace(rest, layer=name)
+        if isinstance(site, Site) and (site.layer in self or _is_pattern(site.layer)):
+            return site
+        text = str(site)
+        names = [name for name in (*self._layers, *self._aliases) if text.startswith(name)]
+        for name in sorted(filter(None, names), key=len, reverse=True):
+            rest = Site.parse(f"layer{text.removeprefix(name)}")
+            if rest.layer == "layer":
+                return replace(rest, layer=name)
         return Site.parse(site)
 
 

@@ -18,6 +18,8 @@ __all__ = ["Path", "arguments", "pick", "place", "tensors_in"]
 
 Path = tuple[int | str, ...]
 
+_DEEPEST = 12
+
 
 def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int | str, Any]:
     """What a module was given, by position and keyword."""
@@ -35,8 +37,9 @@ def tensors_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     """
     if isinstance(value, Tensor):
         yield path, value
-    for key, inner in _children(value):
-        yield from tensors_in(inner, (*path, key))
+    if len(path) < _DEEPEST:  # something may contain itself
+        for key, inner in _children(value):
+            yield from tensors_in(inner, (*path, key))
 
 
 def pick(value: Any, path: Path) -> Any:
@@ -59,10 +62,13 @@ def place(value: Any, path: Path, new: object) -> Any:
         return new
     key, rest = path[0], path[1:]
     inner = place(pick(value, (key,)), rest, new)
-    if isinstance(value, Mapping | list):
+    if isinstance(value, dict | list):
         copied: Any = copy.copy(value)
         copied[key] = inner
         return copied
+    if isinstance(value, Mapping):  # a copy of one we do not know might share its contents
+        make: Any = type(value)
+        return make({**value, key: inner})
     if isinstance(value, tuple):
         items = [inner if position == key else item for position, item in enumerate(value)]
         return getattr(type(value), "_make", type(value))(items)
@@ -78,4 +84,4 @@ def _children(value: object) -> Iterator[tuple[int | str, object]]:
         yield from enumerate(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            yield field.name, getattr(value, field.name)
+            yield field.name, getattr(value, field.name, None)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ganprobe.engine import without_hooks
 from ganprobe.errors import ParameterError, UsageError
 from ganprobe.generators import Generator
 
@@ -27,14 +28,15 @@ def placed(
     to_device = reference.device if device is None else _checked_device(device)
     to_dtype = reference.dtype if dtype is None else _checked_dtype(dtype)
     if (to_device, to_dtype) != (reference.device, reference.dtype):
-        moved = _copied(generator).to(device=to_device, dtype=to_dtype)
+        # A dtype that was not asked for stays, layer by layer, where they differ.
+        moved = _copied(generator).to(device=to_device, dtype=None if dtype is None else to_dtype)
         generator = replace(generator, module=moved)
     return generator, to_device, to_dtype
 
 
 def _copied(generator: Generator) -> torch.nn.Module:
     try:
-        return copy.deepcopy(generator.module)
+        return without_hooks(copy.deepcopy(generator.module))
     except (RuntimeError, TypeError) as error:
         raise UsageError(
             f"the module of generator {generator.name!r} cannot be copied to be moved ({error});"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganprobe.engine import Plan, Session, make_plan
+from ganprobe.engine import Plan, Session, eager, make_plan
 from ganprobe.errors import ParameterError, SiteError
 from ganprobe.forwards import Forwards, modes
 from ganprobe.generators import Generator
@@ -101,7 +102,7 @@ class Probe:
                 fit the generator.
             ForwardError: the generator raised, a site was not reached, or was overwritten.
         """
-        edits = self._with_donors(_interventions(interventions), noise_seed)
+        edits = self._with_donors(_interventions(interventions), noise_seed, grad=grad)
         plan = self._plan(
             record,
             edits,
@@ -114,7 +115,7 @@ class Probe:
 
     def runs(
         self,
-        samples: int | Latents,
+        samples: int | Latents | Tensor,
         interventions: Intervention | Iterable[Intervention] = (),
         *,
         record: str | Site | Iterable[str | Site] = (),
@@ -138,13 +139,15 @@ class Probe:
         Raises:
             ParameterError: fewer than one sample or a batch size below 1; and as `run`.
         """
+        samples = Latents(samples) if isinstance(samples, Tensor) else samples
         _check_counts(samples, batch_size)
         edits = self._with_donors(_interventions(interventions), noise_seed)
         plan = self._plan(
             record, edits, before=before, stop_early=stop_early, check_finite=check_finite
         )
+        run = partial(self._forwards.run, plan=plan, noise_seed=noise_seed)
         batches = self._latents(samples, seed, batch_size)
-        return (self._forwards.run(batch, plan, noise_seed=noise_seed) for batch in batches)
+        return (run(batch, start=start) for start, batch in batches)
 
     @contextmanager
     def intervening(
@@ -185,8 +188,16 @@ class Probe:
         edits = self._with_donors(_interventions(interventions), 0)
         plan = self._plan(record, edits, grad=True, before=before)
         self._forwards.refuse_train_mode()
-        with Session(self.generator.module, plan, keeps_graph=grad) as session:
-            yield session
+        session = Session(self.generator.module, plan, keeps_graph=grad)
+        with eager():  # the module may be called through a compiled wrapper
+            try:
+                session.open()
+                yield session
+            finally:
+                try:
+                    session.close()
+                finally:
+                    session.close()  # what an interruption left
 
     def record(
         self,
@@ -320,17 +331,23 @@ class Probe:
         return make_plan(self.layers(), record=record, interventions=interventions, **options)
 
     def _with_donors(
-        self, interventions: Sequence[Intervention], noise_seed: int | None
-    ) -> list[Intervention]:
+        self,
+        interventions: Sequence[Intervention],
+        noise_seed: int | None,
+        *,
+        grad: bool = False,
+    ) -> Sequence[Intervention]:
         """The same, with swaps' donor latents run, unedited; each latents once for all sites."""
+        if not any(isinstance(edit, Swap) for edit in interventions):
+            return interventions
         wanted: dict[int, tuple[Latents, list[Site]]] = {}
         for edit in interventions:
             if isinstance(edit, Swap) and isinstance(edit.donor, Latents):
                 _, sites = wanted.setdefault(id(edit.donor), (edit.donor, []))
                 sites += [tensor.site for tensor in self.layers().resolve(edit.site)]
+        run = partial(self.run, stop_early=True, grad=grad, noise_seed=noise_seed)
         recordings = {
-            key: self.run(donor, record=sites, stop_early=True, noise_seed=noise_seed).recording
-            for key, (donor, sites) in wanted.items()
+            key: run(donor, record=sites).recording for key, (donor, sites) in wanted.items()
         }
         return [
             edit.with_recording(recordings[id(edit.donor)])
@@ -339,13 +356,29 @@ class Probe:
             for edit in interventions
         ]
 
-    def _latents(self, samples: int | Latents, seed: int, batch_size: int) -> Iterator[Latents]:
-        if isinstance(samples, Latents):
-            yield from samples.split(batch_size)
-            return
-        for start in range(0, samples, batch_size):
-            n = min(batch_size, samples - start)
-            yield self.generator.sample(n, seed=seed, start=start)
+    def _latents(
+        self, samples: int | Latents, seed: int, batch_size: int
+    ) -> Iterator[tuple[int, Latents]]:
+        """Batches with the position of the first sample of each."""
+        n_samples = len(samples) if isinstance(samples, Latents) else samples
+        for start in range(0, n_samples, batch_size):
+            end = min(start + batch_size, n_samples)
+            if isinstance(samples, Latents):
+                yield start, samples[start:end]
+            else:
+                yield start, self.generator.sample(end - start, seed=seed, start=start)
+
+    def __getstate__(self) -> dict[str, object]:
+        """What it was made of; what it has found out is found out again."""
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name in ("generator", "device", "dtype")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forwards = Forwards(self.generator, self.device, self.dtype)
 
 
 def _sites(given: str | Site | Iterable[str | Site]) -> list[str | Site]:
@@ -355,7 +388,11 @@ def _sites(given: str | Site | Iterable[str | Site]) -> list[str | Site]:
 
 def _interventions(given: Intervention | Iterable[Intervention]) -> list[Intervention]:
     """As a list: a single intervention need not be wrapped in one."""
-    return [given] if isinstance(given, Intervention) else list(given)
+    edits = [given] if isinstance(given, Intervention) else list(given)
+    for edit in edits:
+        if not isinstance(edit, Intervention):
+            raise ParameterError(f"interventions are Ablate, Scale, ..., got {edit!r}")
+    return edits
 
 
 def _indices(samples: int | Latents) -> Sequence[int]:

@@ -78,6 +78,12 @@ class Recording(Mapping[Site, Tensor]):
     def __len__(self) -> int:
         return len(self._slots.sites)
 
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is this very recording; compare activations one by one."""
+        return self is other
+
     def __repr__(self) -> str:
         held = (f"{site} {tuple(tensor.shape)}" for site, tensor in self.items())
         return f"<Recording of {', '.join(held) or 'nothing'}>"

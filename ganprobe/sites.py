@@ -94,6 +94,7 @@ class SiteTensor:
         shape: of one sample, without the first axis.
         unit_axis: the axis of its units, counted with the first: 1 for (n, units, y, x).
         is_batched: its first axis grows with the batch.
+        is_alone: its first axis has size 1 whatever the batch is.
         is_overwritten: something later in the forward writes into it in place.
         is_shared: it lies in memory that outlives the forward: of a parameter, a buffer,
             another attribute of a module, or the generator's input.
@@ -106,6 +107,7 @@ class SiteTensor:
     unit_axis: int
     is_batched: bool
     is_overwritten: bool
+    is_alone: bool = False
     is_shared: bool = False
     is_in_place: bool = False
 

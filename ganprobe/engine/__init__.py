@@ -12,24 +12,24 @@ This is the only package that touches forward hooks.
 
 from __future__ import annotations
 
-from ganprobe.engine.compiled import eager, is_compiled
+from ganprobe.engine.compiled import eager
 from ganprobe.engine.dry_run import DRY_RUN_SAMPLES, dry_run
 from ganprobe.engine.hooks import Hooks
-from ganprobe.engine.noise import Noise, same_noise
+from ganprobe.engine.noise import same_noise
 from ganprobe.engine.plan import Plan, make_plan
 from ganprobe.engine.port_run import StopForward
+from ganprobe.engine.registration import without_hooks
 from ganprobe.engine.session import Session
 
 __all__ = [
     "DRY_RUN_SAMPLES",
     "Hooks",
-    "Noise",
     "Plan",
     "Session",
     "StopForward",
     "dry_run",
     "eager",
-    "is_compiled",
     "make_plan",
     "same_noise",
+    "without_hooks",
 ]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import nn
 
-__all__ = ["eager", "is_compiled"]
+__all__ = ["eager"]
 
-
-def is_compiled(layer: nn.Module) -> bool:
-    """Whether this very module was given to `torch.compile`, or its `compile` was called."""
-    return "_orig_mod" in layer._modules or getattr(layer, "_compiled_call_impl", None) is not None
+_COUNTING = threading.Lock()
+_BLOCKS: list[AbstractContextManager[object]] = []
+_N_OPEN = 0
 
 
 def eager() -> AbstractContextManager[object]:
@@ -21,7 +21,32 @@ def eager() -> AbstractContextManager[object]:
 
     Costs nothing where nothing was ever compiled: then the compiler is not even imported.
     """
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
-    return stance
+    return _eager() if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """The compiler has one stance for the process: the first in sets it, the last out resets it."""
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _N_OPEN
+    with _COUNTING:
+        if not _N_OPEN:
+            stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+            stance.__enter__()
+            _BLOCKS.append(stance)
+        _N_OPEN += 1
+
+
+def _leave() -> None:
+    global _N_OPEN
+    with _COUNTING:
+        _N_OPEN -= 1
+        if not _N_OPEN:
+            _BLOCKS.pop().__exit__(None, None, None)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganprobe.engine.hooks import muted
-from ganprobe.engine.noise import Noise, kept_noise, noise_sources
+from ganprobe.engine.gate import muted
+from ganprobe.engine.noise import kept_noise
 from ganprobe.engine.registration import Registration, Wanted
-from ganprobe.errors import ParameterError
+from ganprobe.errors import ParameterError, UsageError
 from ganprobe.layers import Layer, LayerTable
 from ganprobe.nested import Path, arguments, tensors_in
 from ganprobe.sites import Port, Site, SiteTensor, usual_unit_axis
@@ -33,7 +33,7 @@ def dry_run(
     *,
     name: str,
     unit_axes: Mapping[str, int] | None = None,
-) -> tuple[LayerTable, Noise]:
+) -> LayerTable:
     """Run one forward of two samples and tabulate every layer that ran and every tensor it saw.
 
     Costs that forward, and the memory of all its activations for two samples. Streams of random
@@ -45,20 +45,22 @@ def dry_run(
         name: of the generator, for messages.
         unit_axes: by site or pattern, the axis of the units where it is not as is the custom.
 
-    Returns:
-        The table, and the streams of random numbers that the forward drew from.
-
     Raises:
         ParameterError: a tensor has no such axis of units.
+        UsageError: a parameter is lazy and has no shape yet.
     """
+    for parameter_name, parameter in (*module.named_parameters(), *module.named_buffers()):
+        if torch.nn.parameter.is_lazy(parameter):
+            raise UsageError(f"{parameter_name!r} has no shape yet; run the module once first")
     names = _layer_names(module)
     watcher = _Watcher(shared=_storages(_held_by(module)))
-    with torch.no_grad(), muted(), kept_noise(noise_sources(module)) as drawn, watcher.on(names):
+    with torch.no_grad(), muted(), kept_noise(module) as drawn, watcher.on(names):
         forward()
+    watcher.shared |= _storages(_held_by(module))  # also what the forward was the first to make
     layers = [_layer(layer, names[layer], watcher) for layer in watcher.finished]
     idle = [known for layer in names.keys() - watcher.finished.keys() for known in names[layer]]
-    make = partial(LayerTable, generator=name, idle=idle, draws_noise=bool(drawn))
-    return make(_with_unit_axes(layers, make(layers), unit_axes or {})), tuple(drawn)
+    make = partial(LayerTable, generator=name, idle=idle, draws_noise=drawn.is_so)
+    return make(_with_unit_axes(layers, make(layers), unit_axes or {}))
 
 
 def _held_by(module: nn.Module) -> Iterator[Tensor]:
@@ -100,7 +102,6 @@ class _Seen:
     path: Path
     tensor: Tensor
     version: int | None
-    is_shared: bool
     is_in_place: bool = False
 
 
@@ -127,8 +128,10 @@ class _Watcher:
         finally:
             registration.remove()
 
-    def on_input(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if threading.get_ident() != self.thread:
+    def on_input(
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> None:
+        if kwargs is None or threading.get_ident() != self.thread:
             return
         call = self.started[layer]
         self.started[layer] += 1
@@ -152,10 +155,11 @@ class _Watcher:
             self.shared |= _storages(tensor for _, tensor in found)
         given = {id(seen.tensor): seen.version for seen in noted if seen.port == "in"}
         for path, tensor in found:
+            if tensor.is_nested:  # it has no shape that the next forward would share
+                continue
             version = _version(tensor)
-            is_shared = bool(_storages([tensor]) & self.shared)
             is_in_place = port == "out" and given.get(id(tensor), version) != version
-            noted.append(_Seen(port, call, path, tensor, version, is_shared, is_in_place))
+            noted.append(_Seen(port, call, path, tensor, version, is_in_place))
 
 
 def _layer_names(module: nn.Module) -> dict[nn.Module, list[str]]:
@@ -168,12 +172,12 @@ def _layer_names(module: nn.Module) -> dict[nn.Module, list[str]]:
 def _layer(layer: nn.Module, names: Sequence[str], watcher: _Watcher) -> Layer:
     calls, kind = watcher.finished[layer], type(layer).__name__
     outputs_first = sorted(watcher.seen[layer], key=lambda seen: seen.port == "in")
-    tensors = [_site_tensor(names[0], kind, seen, calls) for seen in outputs_first]
+    tensors = [_site_tensor(names[0], kind, seen, calls, watcher) for seen in outputs_first]
     n_parameters = sum(parameter.numel() for parameter in layer.parameters())
     return Layer(names[0], kind, calls, n_parameters, tuple(tensors), tuple(names[1:]))
 
 
-def _site_tensor(layer: str, kind: str, seen: _Seen, calls: int) -> SiteTensor:
+def _site_tensor(layer: str, kind: str, seen: _Seen, calls: int, watcher: _Watcher) -> SiteTensor:
     tensor = seen.tensor
     return SiteTensor(
         Site(layer, seen.port, seen.path, seen.call if calls > 1 else None),
@@ -181,8 +185,9 @@ def _site_tensor(layer: str, kind: str, seen: _Seen, calls: int) -> SiteTensor:
         dtype=str(tensor.dtype).removeprefix("torch."),
         unit_axis=usual_unit_axis(tensor.ndim, kind),
         is_batched=tensor.ndim > 0 and tensor.shape[0] == DRY_RUN_SAMPLES,
+        is_alone=tensor.ndim > 0 and tensor.shape[0] == 1,
         is_overwritten=seen.version is None or _version(tensor) != seen.version,
-        is_shared=seen.is_shared,
+        is_shared=bool(_storages([tensor]) & watcher.shared),
         is_in_place=seen.is_in_place,
     )
 
@@ -194,4 +199,5 @@ def _version(tensor: Tensor) -> int | None:
 
 def _storages(tensors: Iterable[Tensor]) -> set[int]:
     """Where the memory of these tensors begins."""
-    return {tensor.untyped_storage().data_ptr() for tensor in tensors} - {0}
+    dense = (tensor for tensor in tensors if tensor.layout == torch.strided)
+    return {tensor.untyped_storage().data_ptr() for tensor in dense} - {0}

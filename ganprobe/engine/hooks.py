@@ -7,15 +7,12 @@ has seen that it does.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import get_ident
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
+from ganprobe.engine.gate import Gate
 from ganprobe.engine.kept import Kept
 from ganprobe.engine.plan import Plan, PortPlan
 from ganprobe.engine.port_run import PortRun
@@ -23,24 +20,15 @@ from ganprobe.engine.registration import Registration, Wanted
 from ganprobe.errors import SiteError
 from ganprobe.recordings import Recording
 
-__all__ = ["Hooks", "muted"]
-
-
-class _Open(threading.local):
-    """The hooks that this thread has on modules, outermost first."""
-
-    def __init__(self) -> None:
-        self.hooks: list[Hooks] = []
-
-
-_OPEN = _Open()
+__all__ = ["Hooks"]
 
 
 class Hooks:
-    """A plan's hooks on a module, there only inside the ``with`` block.
+    """A plan's hooks on a module, there from `open` to `close`.
 
-    Only the thread that entered the block is hooked: another thread's forward of the same
-    module passes untouched.
+    Only the thread that opened them is hooked: another thread's forward of the same module
+    passes untouched. Close in ``finally``, twice: what an interruption of the first leaves, the
+    second takes off.
 
     Args:
         module: any module; it is the same object by object afterwards.
@@ -61,38 +49,19 @@ class Hooks:
         self._module, self._plan, self._around = module, plan, around
         self._keeps_graph = keeps_graph
         self._kept = Kept(plan.slots, keeps_graph=keeps_graph)
-        self._registration = Registration(())
         self._runs: list[PortRun] = []
-        self.thread = 0
-
-    def __enter__(self) -> Self:
-        self.thread = get_ident()
-        self._runs = []
+        self.gate = Gate()
         self._registration = Registration(self._wanted())
-        try:
-            self._registration.add()
-            _OPEN.hooks.append(self)
-        except BaseException:
-            self._registration.remove()
-            raise
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            self._registration.remove()
-        finally:
-            if self in _OPEN.hooks:
-                _OPEN.hooks.remove(self)
+    def open(self) -> None:
+        """Put the hooks on, for this thread."""
+        self.gate.open()
+        self._registration.add()
 
-    @property
-    def is_here(self) -> bool:
-        """Whether this is the thread that is hooked, and the hooks are not muted."""
-        return get_ident() == self.thread
+    def close(self) -> None:
+        """Take them off; what they have kept stays."""
+        self.gate.close()
+        self._registration.remove()
 
     @property
     def has_begun(self) -> bool:
@@ -114,14 +83,15 @@ class Hooks:
             NotFiniteError: a site was to be checked and is not finite.
         """
         has_stopped = self._plan.stops_early and not self._kept.missing
-        for run in () if has_stopped else self._runs:
-            run.check()
+        for run in self._runs:
+            if run.must_run or not has_stopped:
+                run.check()
         return self._kept.recording()
 
     def _wanted(self) -> list[Wanted]:
         """Which hooks go where; nothing is on the module yet."""
         module, is_bare = self._module, not (self._plan.stops_early or self._keeps_graph)
-        keepers = self._kept.keepers(self) if is_bare else []
+        keepers = self._kept.keepers(self.gate) if is_bare else []
         wanted: list[Wanted] = []
         for port in self._plan.ports:
             slot = port.bare_slot if is_bare else None
@@ -133,22 +103,10 @@ class Hooks:
         return wanted
 
     def _run(self, port: PortPlan) -> Callable[..., Any]:
-        run = PortRun(port, self._kept, self, stops_early=self._plan.stops_early)
+        stops_early, keeps_graph = self._plan.stops_early, self._keeps_graph
+        run = PortRun(port, self._kept, self.gate, stops_early=stops_early, keeps_graph=keeps_graph)
         self._runs.append(run)
         return run.on_input if port.port == "in" else run.on_output
-
-
-@contextmanager
-def muted() -> Iterator[None]:
-    """Hooks that this thread has on modules do nothing while this lasts."""
-    open_here = [(hooks, hooks.thread) for hooks in _OPEN.hooks]
-    for hooks, _ in open_here:
-        hooks.thread = 0
-    try:
-        yield
-    finally:
-        for hooks, thread in open_here:
-            hooks.thread = thread
 
 
 def _layer(module: nn.Module, port: PortPlan) -> nn.Module:

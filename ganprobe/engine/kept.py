@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import get_ident
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ganprobe.engine.gate import Gate
 from ganprobe.errors import (
     ForwardError,
     NotATensorError,
@@ -19,15 +19,9 @@ from ganprobe.errors import (
 from ganprobe.recordings import Recording, Slots
 from ganprobe.sites import Site
 
-__all__ = ["HasThread", "Kept", "check_is_tensor", "not_reached"]
+__all__ = ["Kept", "check_is_tensor", "not_reached"]
 
 _NO_VERSION = -1
-
-
-class HasThread(Protocol):
-    """Whoever knows which thread is hooked."""
-
-    thread: int
 
 
 class Kept:
@@ -71,7 +65,7 @@ class Kept:
         self._activations[slot], self._versions[slot] = activation, version
         self.missing -= 1
 
-    def keepers(self, hooked: HasThread) -> list[Callable[..., None]]:
+    def keepers(self, gate: Gate) -> list[Callable[..., None]]:
         """For each slot a forward hook that does nothing but keep what a layer returns.
 
         They do what `keep` does without a copy and without a graph, as fast as it goes: all share
@@ -82,7 +76,7 @@ class Kept:
         for number in range(len(activations)):
 
             def keep(layer: nn.Module, args: object, output: Tensor, slot: int = number) -> None:
-                if get_ident() != hooked.thread:
+                if get_ident() != gate.thread:
                     return
                 if activations[slot] is not None:
                     raise kept._ran_again(slot)
@@ -100,7 +94,7 @@ class Kept:
 
     def count_bad(self, site: Site, activation: Tensor) -> None:
         """Count the values that are NaN or infinite, without waiting for the device."""
-        if activation.is_floating_point():
+        if activation.is_floating_point() or activation.is_complex():
             n_bad = activation.numel() - activation.detach().isfinite().sum()
             self._n_bad.append((site, n_bad))
 

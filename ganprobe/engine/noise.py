@@ -3,58 +3,78 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-__all__ = ["Noise", "kept_noise", "noise_sources", "same_noise"]
+__all__ = ["Drawn", "kept_noise", "same_noise"]
 
-Noise = tuple[torch.Generator, ...]
+_GOLDEN = 0x9E3779B97F4A7C15  # spreads consecutive numbers over all seeds
 
-# The process has one default stream: two threads that both draw from it take turns.
+# The process has one default stream: two threads that both draw from it take turns. A thread that
+# a noisy forward waits for must therefore not run one itself.
 _DRAWING = threading.RLock()
 
 
-def noise_sources(module: nn.Module) -> Noise:
+class Drawn:
+    """Whether any stream was drawn from."""
+
+    def __init__(self) -> None:
+        self.is_so = False
+
+
+def noise_sources(module: nn.Module) -> list[torch.Generator]:
     """Every stream of random numbers that a forward may draw from.
 
     They are torch's default ones, on the host and on each device in use, and those that a module
-    keeps as attributes. Other libraries' streams are not seen.
+    keeps as attributes, also in lists and dicts. Other libraries' streams are not seen.
     """
     devices = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
-    own = [
-        value
-        for layer in module.modules()
-        for value in vars(layer).values()
-        if isinstance(value, torch.Generator)
-    ]
-    return (torch.default_generator, *devices, *own)
+    own = [stream for layer in module.modules() for stream in _streams_in(vars(layer))]
+    return [torch.default_generator, *devices, *dict.fromkeys(own)]
+
+
+def _streams_in(value: object) -> Iterator[torch.Generator]:
+    if isinstance(value, torch.Generator):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            if isinstance(item, torch.Generator | list | tuple | dict):
+                yield from _streams_in(item)
 
 
 @contextmanager
-def kept_noise(sources: Noise) -> Iterator[list[torch.Generator]]:
-    """Put every stream back where it was; afterwards the list holds those that were drawn from."""
-    drawn: list[torch.Generator] = []
+def kept_noise(module: nn.Module) -> Iterator[Drawn]:
+    """Put every stream back where it was; afterwards it is known whether any was drawn from."""
+    drawn = Drawn()
     with _DRAWING:
+        sources = noise_sources(module)
         states = [source.get_state() for source in sources]
         try:
             yield drawn
         finally:
-            for source, state in zip(sources, states, strict=True):
-                if not torch.equal(source.get_state(), state):
-                    drawn.append(source)
-                    source.set_state(state)
+            try:
+                drawn.is_so = not _put_back(sources, states)
+            finally:
+                _put_back(sources, states)  # what an interruption left
 
 
 @contextmanager
-def same_noise(sources: Sequence[torch.Generator], seed: int) -> Iterator[None]:
-    """Let the streams begin at a seed, and put them back where they were afterwards."""
-    if not sources:
+def same_noise(module: nn.Module, seed: int) -> Iterator[None]:
+    """Let every stream begin at a place of its own by seed; put them back afterwards."""
+    with kept_noise(module):
+        for position, source in enumerate(noise_sources(module)):
+            source.manual_seed((seed + position * _GOLDEN) % 2**63)
         yield
-        return
-    with kept_noise(tuple(sources)):
-        for source in sources:
-            source.manual_seed(seed)
-        yield
+
+
+def _put_back(sources: Sequence[torch.Generator], states: Sequence[torch.Tensor]) -> bool:
+    """Set the states; whether all were as they are to be."""
+    were_so = True
+    for source, state in zip(sources, states, strict=True):
+        if not torch.equal(source.get_state(), state):
+            source.set_state(state)
+            were_so = False
+    return were_so

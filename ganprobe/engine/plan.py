@@ -26,6 +26,7 @@ class Step:
         units: which of its units are kept (None: all), on this axis.
         is_copied: something writes into it later, so that a copy is kept.
         is_in_place: its layer wrote into what it was given, and so does the edit.
+        n_calls: how many calls the steps of one intervention stand for, if that must be all.
     """
 
     path: Path
@@ -36,15 +37,21 @@ class Step:
     unit_axis: int = 1
     is_copied: bool = False
     is_in_place: bool = False
+    n_calls: int | None = None
 
 
 @dataclass(frozen=True)
 class PortPlan:
-    """All steps at one port of one layer, in the order in which they are done."""
+    """All steps at one port of one layer, in the order in which they are done.
+
+    Args:
+        must_run: the layer finishes before everything is recorded, also if nothing runs after.
+    """
 
     layer: str
     port: Port
     steps: tuple[Step, ...]
+    must_run: bool = True
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -105,7 +112,12 @@ def make_plan(
     steps: dict[tuple[str, Port], list[Step]] = {}
     for tensor, step in (*kept, *edits, *checks) if before else (*edits, *kept, *checks):
         steps.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
-    ports = [PortPlan(layer, port, tuple(those)) for (layer, port), those in steps.items()]
+    order = {layer.name: position for position, layer in enumerate(table)}
+    last = max((order[tensor.site.layer] for tensor in found.values()), default=0)
+    ports = [
+        PortPlan(layer, port, tuple(those), must_run=order[layer] <= last)
+        for (layer, port), those in steps.items()
+    ]
     return Plan(tuple(ports), _slots(table, found), stop_early)
 
 
@@ -120,22 +132,41 @@ def _slots(table: LayerTable, found: Mapping[Site, SiteTensor]) -> Slots:
 
 def _recorded(table: LayerTable, site: str | Site) -> list[tuple[Site, SiteTensor]]:
     """As whom which tensor is recorded: as it was written, or as each site that a pattern means."""
-    written = Site.parse(site)
+    written = table.parse(site)
     if not table.is_pattern(site):
         return [(written, table.resolve_one(site))]
     return [(replace(found.site, units=written.units), found) for found in table.resolve(site)]
 
 
 def _edit_steps(table: LayerTable, intervention: Intervention) -> Iterator[tuple[SiteTensor, Step]]:
-    call = intervention.site.call
+    """One step for every call of a layer, where all are alike; else one for each.
+
+    One step for all serves also calls that the dry run did not have.
+    """
     tensors = table.resolve(intervention.site)
-    if not intervention.differs_by_call:
-        # Without a call one step serves every time that the layer runs, however often that is.
-        tensors = list({(found.site.layer, _path(found)): found for found in tensors}.values())
+    for alike in _by_port_and_path(tensors).values():
+        kinds = {(found.unit_axis, found.rank, found.is_in_place) for found in alike}
+        one_for_all = len(kinds) == 1 and not intervention.differs_by_call
+        is_every_call = intervention.site.call is None and len(alike) > 1
+        for tensor in alike[:1] if one_for_all else alike:
+            yield (
+                tensor,
+                Step(
+                    _path(tensor),
+                    intervention.site.call if one_for_all else tensor.site.call,
+                    edit=intervention.at(tensor),
+                    is_in_place=tensor.is_in_place and not tensor.is_shared,
+                    n_calls=len(alike) if is_every_call and not one_for_all else None,
+                ),
+            )
+
+
+def _by_port_and_path(tensors: Iterable[SiteTensor]) -> dict[Site, list[SiteTensor]]:
+    """The tensors of a layer's several calls together."""
+    grouped: dict[Site, list[SiteTensor]] = {}
     for tensor in tensors:
-        own_call = tensor.site.call if intervention.differs_by_call else call
-        edit = intervention.at(tensor)
-        yield tensor, Step(_path(tensor), own_call, edit=edit, is_in_place=tensor.is_in_place)
+        grouped.setdefault(replace(tensor.site, call=None), []).append(tensor)
+    return grouped
 
 
 def _keep_step(tensor: SiteTensor, site: Site, slot: int, *, is_copied: bool) -> Step:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-__all__ = ["Registration", "Wanted"]
+__all__ = ["Registration", "Wanted", "without_hooks"]
 
 Where = Literal["begin", "in", "out", "end"]
 """``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of all that are
@@ -60,6 +60,15 @@ class Registration:
                 layer._forward_hooks.pop(number, None)
             else:
                 _remove(number, layer)
+
+
+def without_hooks(copied: nn.Module) -> nn.Module:
+    """A copy of a module, freed of the hooks that were on the module while it was copied."""
+    for layer in copied.modules():
+        for number in [*layer._forward_hooks, *layer._forward_pre_hooks]:
+            if number < 0:
+                _remove(number, layer)
+    return copied
 
 
 def _add(number: int, layer: nn.Module, where: Where, hook: Callable[..., Any]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
+import sys
+from types import FrameType
 
 from torch import Tensor, nn
 
-from ganprobe.engine.compiled import eager
+from ganprobe.engine.gate import Gate
 from ganprobe.engine.hooks import Hooks
 from ganprobe.engine.plan import Plan
 from ganprobe.errors import NotRecordedError
@@ -27,26 +26,19 @@ class Session:
     """
 
     def __init__(self, module: nn.Module, plan: Plan, *, keeps_graph: bool = False) -> None:
-        around = (self._on_begin, self._on_end)
-        self._hooks = Hooks(module, plan, keeps_graph=keeps_graph, around=around)
-        self._around = ExitStack()
-        self._recording: Recording | None = None
-        self._depth = 0
+        self._around = _Around()
+        hooks = (self._around.on_begin, self._around.on_end)
+        self._hooks = Hooks(module, plan, keeps_graph=keeps_graph, around=hooks)
+        self._around.follow(self._hooks)
 
-    def __enter__(self) -> Self:
-        with ExitStack() as around:
-            around.enter_context(eager())  # the module may be called through a compiled wrapper
-            around.enter_context(self._hooks)
-            self._around = around.pop_all()
-        return self
+    def open(self) -> None:
+        """Put the hooks on, for this thread."""
+        self._hooks.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._around.__exit__(kind, error, traceback)
+    def close(self) -> None:
+        """Take them off; the last recording stays."""
+        self._hooks.close()
+        self._around.forget()
 
     def __getitem__(self, site: str | Site) -> Tensor:
         """The activation that the last forward left at a site, as the site was written."""
@@ -60,27 +52,69 @@ class Session:
             NotRecordedError: there was no forward yet.
             SiteNotReachedError, OverwrittenError: as for `Probe.run`.
         """
-        if self._recording is None:
-            if not self._hooks.has_begun:
-                raise NotRecordedError("nothing was recorded yet: call the module first")
-            self._recording = self._hooks.finish()
-        return self._recording
+        around = self._around
+        if around.recording is None and around.is_by_parts and self._hooks.has_begun:
+            around.recording = self._hooks.finish()
+        if around.recording is None:
+            raise NotRecordedError("nothing was recorded yet: call the module first")
+        return around.recording
 
     def begin(self) -> None:
         """Start a new forward; calling the module itself does this."""
-        self._recording = None
+        self._around.recording, self._around.is_by_parts = None, True
         self._hooks.begin()
 
-    def _on_begin(self, module: nn.Module, args: object) -> None:
-        if not self._hooks.is_here:
+
+class _Around:
+    """What happens when the module itself is called: a forward begins, and ends.
+
+    A module that calls itself is one forward. A call that was left by an interruption, which
+    tells no hook, is known by its frame, which is on the stack no more.
+    """
+
+    def __init__(self) -> None:
+        self.recording: Recording | None = None
+        self.is_by_parts = True
+        self._gate = Gate()
+        self._hooks: Hooks | None = None
+        self._outermost: FrameType | None = None
+        self._depth = 0
+
+    def __deepcopy__(self, memo: object) -> _Around:
+        return _Around()
+
+    def follow(self, hooks: Hooks) -> None:
+        """These are the hooks whose forwards begin and end."""
+        self._hooks, self._gate = hooks, hooks.gate
+
+    def forget(self) -> None:
+        """Hold on to no forward that was interrupted."""
+        self._outermost = None
+
+    def on_begin(self, module: nn.Module, args: object) -> None:
+        """A forward pre-hook, ahead of all others."""
+        if self._hooks is None or not self._gate.is_open:
             return
-        if self._depth == 0:  # a module that calls itself is one forward
-            self.begin()
+        if self._outermost is None or not _is_running(self._outermost):
+            self._outermost, self._depth = sys._getframe(1), 0
+            self.is_by_parts = False
+            self._hooks.begin()
         self._depth += 1
 
-    def _on_end(self, module: nn.Module, args: object, output: object) -> None:
-        if not self._hooks.is_here:
+    def on_end(self, module: nn.Module, args: object, output: object) -> None:
+        """A forward hook after all others, called also when the forward raised."""
+        if self._hooks is None or not self._gate.is_open or self._outermost is None:
             return
         self._depth -= 1
-        if self._depth == 0 and output is not None:  # None: it raised
-            self._recording = self._hooks.finish()
+        if self._depth == 0:
+            self._outermost = None
+            if output is not None:  # None: it raised
+                self.recording = self._hooks.finish()
+
+
+def _is_running(frame: FrameType) -> bool:
+    """Whether a frame is on this thread's stack."""
+    there: FrameType | None = sys._getframe(1)
+    while there is not None and there is not frame:
+        there = there.f_back
+    return there is not None

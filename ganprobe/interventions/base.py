@@ -6,13 +6,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import index
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ganprobe.errors import ParameterError, UnknownNameError
-from ganprobe.indices import check_distinct, check_indices
+from ganprobe.errors import ParameterError, ShapeError, UnknownNameError
+from ganprobe.indices import check_distinct, check_indices, parse_indices
 from ganprobe.interventions.edit import Edit
 from ganprobe.interventions.values import (
     decode,
@@ -62,7 +63,7 @@ class Intervention(ABC):
     strength: float | tuple[float, ...] | Tensor
 
     def __init_subclass__(cls) -> None:
-        cls.kinds[cls.__name__] = cls
+        cls.kinds.setdefault(cls.__name__, cls)
 
     def __init__(
         self,
@@ -92,6 +93,11 @@ class Intervention(ABC):
             )
         if "float" not in tensor.dtype and "complex" not in tensor.dtype:
             raise ParameterError(f"{tensor.site} is of {tensor.dtype}; edit a site of floats")
+        if self.region is not None and not (tensor.is_batched or tensor.is_alone):
+            raise ShapeError(
+                f"the first axis of {tensor.site} is not the batch, so that it is not known which"
+                " of its axes are space; leave out region=..."
+            )
         located = replace(tensor, site=replace(tensor.site, units=self.site.units))
         return Edit(self, located, self.outcome(located), level=self.level)
 
@@ -113,7 +119,8 @@ class Intervention(ABC):
         )
         if self.site.units is not None:
             check_indices(self.site.units, tensor.n_units, "unit", str(tensor.site))
-        return self.at(tensor)(activation)
+        edited = self.at(tensor)(activation)
+        return activation.clone() if edited is activation else edited
 
     @abstractmethod
     def outcome(self, tensor: SiteTensor) -> Outcome:
@@ -200,9 +207,20 @@ def _site(site: str | Site, units: Iterable[int] | None) -> Site:
         return parsed
     if parsed.units is not None:
         raise ParameterError(f"{parsed} names units already; leave out units=...")
-    chosen = tuple(int(unit) for unit in units)
+    return replace(parsed, units=_units(units))
+
+
+def _units(units: Iterable[int] | str | int) -> tuple[int, ...]:
+    if isinstance(units, str):
+        return parse_indices(units)
+    try:
+        chosen = tuple(map(index, units if isinstance(units, Iterable) else (units,)))
+    except TypeError as error:
+        raise ParameterError(f"units are whole numbers, got {units!r}") from error
+    if isinstance(units, Iterable) and any(isinstance(unit, bool) for unit in units):
+        raise ParameterError(f"units are numbers, not a mask; got {units!r}")
     check_distinct(chosen)
-    return replace(parsed, units=chosen)
+    return chosen
 
 
 def _region(region: object) -> Tensor | None:

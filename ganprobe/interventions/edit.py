@@ -47,15 +47,17 @@ class Edit:
         self._does_nothing = isinstance(strength, float) and strength == 0.0
 
     def __call__(self, activation: Tensor) -> Tensor:
-        """The edited activation, in memory of its own.
+        """The edited activation, in memory of its own; itself at strength 0.
 
         Raises:
             ShapeError: the values that were given do not fit this batch.
         """
-        if activation.ndim != self.tensor.rank:
+        tensor = self.tensor
+        if activation.ndim != tensor.rank or activation.shape[tensor.unit_axis] != tensor.n_units:
             raise ShapeError(
-                f"{self.tensor.site} has {activation.ndim} axes in this forward and had"
-                f" {self.tensor.rank} in the dry run; its shape depends on the input"
+                f"{tensor.site} is {tuple(activation.shape)} in this forward, and a sample of it"
+                f" was {tensor.shape} in the dry run; it depends on the input, or its layer was"
+                " replaced since: then make another Probe"
             )
         if self._does_nothing:
             return activation

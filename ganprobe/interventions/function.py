@@ -20,6 +20,8 @@ class Apply(Intervention):
     Args:
         site, units, region, strength: as for every `Intervention`.
         function: from a copy of the chosen units, (n, units, y, x), to a tensor of that shape.
+            If it draws random numbers, give it a `torch.Generator` of its own, so that it does
+            not take them from the noise of the forward.
 
     Raises:
         ParameterError: the function cannot be called.
@@ -31,6 +33,7 @@ class Apply(Intervention):
     """
 
     own = ("function",)
+    gives_held = True
 
     def __init__(
         self,

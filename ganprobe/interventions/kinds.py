@@ -72,13 +72,12 @@ class Ablate(Intervention):
         if isinstance(self.to, str):
             return lambda chosen: chosen.mean(axes, keepdim=True)
         if isinstance(self.to, Recording):
-            whole = recorded(self.to, self.site, tensor)
-            donor = chosen_units(whole, tensor, "recorded activations")
-            dtype = torch.promote_types(donor.dtype, torch.float32)
-            levels = donor.mean(axes, keepdim=True, dtype=dtype)
-        else:
-            levels = along_units(self.to, tensor, "levels")
-        return Held(levels).like
+            donor, is_whole = recorded(self.to, self.site, tensor)
+            chosen = chosen_units(donor, tensor, "recorded activations", is_whole=is_whole)
+            dtype = torch.promote_types(chosen.dtype, torch.float32)
+            return Held(chosen.mean(axes, keepdim=True, dtype=dtype)).like
+        _check_fits(self.to, tensor)
+        return along_units(self.to, tensor, "levels").like
 
 
 class Scale(Intervention):
@@ -113,7 +112,7 @@ class Scale(Intervention):
     by: float | tuple[float, ...] | Tensor
 
     def outcome(self, tensor: SiteTensor) -> Outcome:
-        held = Held(along_units(self.by, tensor, "factors"))
+        held = along_units(self.by, tensor, "factors")
         return lambda chosen: chosen * held.like(chosen)
 
 
@@ -158,19 +157,22 @@ class Shift(Intervention):
     amount: float | Tensor
 
     def outcome(self, tensor: SiteTensor) -> Outcome:
-        along: Outcome
-        units = tensor.site.units
-        if self.direction.ndim == 1:
-            is_whole = units is not None and len(self.direction) == tensor.n_units
-            direction = self.direction[list(units or ())] if is_whole else self.direction
-            along = Held(along_units(direction, tensor, "numbers of a direction")).like
-        else:
-            along = Rows(self.direction, tensor, "directions").like
+        along = self._along(tensor)
         if isinstance(self.amount, Tensor):
             amount = Held(self.amount)
             return lambda chosen: chosen + amount.like(chosen) * along(chosen)
         how_far = self.amount
         return lambda chosen: torch.add(chosen, along(chosen), alpha=how_far)
+
+    def _along(self, tensor: SiteTensor) -> Outcome:
+        direction, units = self.direction, tensor.site.units
+        if direction.ndim != 1 or tensor.rank == 2:
+            return Rows(direction, tensor, "directions").like
+        if units is not None and len(units) < len(direction) == tensor.n_units:
+            shape = [1] * tensor.rank
+            shape[tensor.unit_axis] = -1
+            return Held(direction, lambda given: given[list(units)].reshape(shape)).like
+        return along_units(direction, tensor, "numbers of a direction").like
 
 
 class Patch(Intervention):
@@ -210,6 +212,16 @@ class Patch(Intervention):
 
     def outcome(self, tensor: SiteTensor) -> Outcome:
         return Rows(self.values, tensor, "patches").like
+
+
+def _check_fits(to: float | tuple[float, ...] | Tensor, tensor: SiteTensor) -> None:
+    """Raise `ParameterError` for a level that the activation's dtype cannot hold."""
+    largest = torch.finfo(getattr(torch, tensor.dtype)).max
+    levels = torch.as_tensor(to).detach().abs()
+    if levels.numel() and levels.max() > largest:
+        raise ParameterError(
+            f"a level of {levels.max():g} is too large for {tensor.site}, of {tensor.dtype}"
+        )
 
 
 def _level(to: object) -> float | tuple[float, ...] | Tensor | str | Recording:

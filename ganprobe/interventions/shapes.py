@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,23 +15,27 @@ __all__ = ["Held", "Rows", "along_units", "chosen_units", "n_chosen"]
 
 
 class Held:
-    """A tensor brought to an activation's device and dtype once, not at each call.
+    """A tensor prepared for an activation once, not at each call: shaped, on its device, its dtype.
 
-    One that wants gradients is converted each time, so that it may change between forwards.
+    One that wants gradients is prepared each time, so that it may change between forwards.
+
+    Args:
+        prepare: how it is shaped; also checks it.
     """
 
-    def __init__(self, values: Tensor) -> None:
-        self._values = values
-        self._converted: Tensor = values
+    def __init__(self, values: Tensor, prepare: Callable[[Tensor], Tensor] | None = None) -> None:
+        self._values, self._prepare = values, prepare
+        self._ready = self._prepared()
 
     def like(self, activation: Tensor) -> Tensor:
         """The values on the activation's device and in its dtype."""
-        if self._values.requires_grad:
-            return self._values.to(activation.device, activation.dtype)
-        ready = self._converted
+        ready = self._prepared() if self._values.requires_grad else self._ready
         if ready.dtype != activation.dtype or ready.device != activation.device:
-            ready = self._converted = self._values.to(activation.device, activation.dtype)
+            ready = self._ready = ready.to(activation.device, activation.dtype)
         return ready
+
+    def _prepared(self) -> Tensor:
+        return self._values if self._prepare is None else self._prepare(self._values)
 
 
 def n_chosen(tensor: SiteTensor) -> int:
@@ -37,17 +43,16 @@ def n_chosen(tensor: SiteTensor) -> int:
     return tensor.n_units if tensor.site.units is None else len(tensor.site.units)
 
 
-def along_units(
-    numbers: float | tuple[float, ...] | Tensor, tensor: SiteTensor, what: str
-) -> Tensor:
+def along_units(numbers: float | tuple[float, ...] | Tensor, tensor: SiteTensor, what: str) -> Held:
     """One number, or one for each chosen unit, so shaped that it meets the chosen units.
 
     Raises:
         ShapeError: there are more or fewer numbers than chosen units.
     """
-    values = torch.as_tensor(numbers, dtype=None if isinstance(numbers, Tensor) else torch.float64)
+    is_tensor = isinstance(numbers, Tensor)
+    values = torch.as_tensor(numbers, dtype=None if is_tensor else torch.float64)
     if not values.ndim:
-        return values
+        return Held(values)
     if len(values) != n_chosen(tensor):
         raise ShapeError(
             f"{len(values)} {what} were given for {n_chosen(tensor)} units of {tensor.site};"
@@ -55,7 +60,7 @@ def along_units(
         )
     shape = [1] * tensor.rank
     shape[tensor.unit_axis] = -1
-    return values.reshape(shape)
+    return Held(values, lambda given: given.reshape(shape))
 
 
 class Rows:
@@ -64,16 +69,19 @@ class Rows:
     Args:
         values: without a batch axis, or with one; of the chosen units, or of all units of the
             site, among which the chosen ones are found.
+        is_whole: whether they are of all units; None: where they are as many as all, and fewer
+            are chosen.
 
     Raises:
         ShapeError: their shape is neither.
     """
 
-    def __init__(self, values: Tensor, tensor: SiteTensor, what: str) -> None:
-        self._tensor, self._what = tensor, what
+    def __init__(
+        self, values: Tensor, tensor: SiteTensor, what: str, *, is_whole: bool | None = None
+    ) -> None:
+        self._tensor, self._what, self._is_whole = tensor, what, is_whole
         self._is_batched = values.ndim == tensor.rank
-        batched = values if self._is_batched else values[None]
-        self._held = Held(chosen_units(batched, tensor, what))
+        self._held = Held(values, self._shaped)
 
     def like(self, chosen: Tensor) -> Tensor:
         """The values as these chosen units have them.
@@ -92,15 +100,24 @@ class Rows:
                 )
         return values
 
+    def _shaped(self, values: Tensor) -> Tensor:
+        batched = values if self._is_batched else values[None]
+        return chosen_units(batched, self._tensor, self._what, is_whole=self._is_whole)
 
-def chosen_units(batched: Tensor, tensor: SiteTensor, what: str) -> Tensor:
+
+def chosen_units(
+    batched: Tensor, tensor: SiteTensor, what: str, *, is_whole: bool | None = None
+) -> Tensor:
     """The chosen units of (n, ...) values, which may be of those alone or of all units.
 
     Raises:
         ShapeError: they are neither.
     """
     axis, units = tensor.unit_axis, tensor.site.units
-    if tuple(batched.shape[1:]) == tensor.shape and units is not None:
+    has_all = tuple(batched.shape[1:]) == tensor.shape
+    if is_whole is None:
+        is_whole = has_all and n_chosen(tensor) < tensor.n_units
+    if has_all and is_whole and units is not None:
         return batched.index_select(axis, unit_index(units, batched.device))
     expected = list(tensor.shape)
     expected[axis - 1] = n_chosen(tensor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import index
 from typing import Any
 
 from torch import Tensor
@@ -67,7 +68,8 @@ class Swap(Intervention):
         if isinstance(self.donor, Latents):
             raise UsageError(f"{self!r} holds latents that were not run yet; a Probe does that")
         if isinstance(self.donor, Recording):
-            return Rows(recorded(self.donor, self.site, tensor), tensor, "donors").like
+            donor, is_whole = recorded(self.donor, self.site, tensor)
+            return Rows(donor, tensor, "donors", is_whole=is_whole).like
         return _exchange(self.donor, tensor)
 
 
@@ -81,7 +83,7 @@ def _donor(donor: Any) -> Latents | tuple[int, ...] | Recording:
             " use Patch with values=tensor"
         )
     try:
-        positions = tuple(int(position) for position in donor)
+        positions = tuple(index(position) for position in donor)
     except (TypeError, ValueError) as error:
         raise ParameterError(
             f"a donor is Latents, a run, a recording, or positions in the batch, got {donor!r}"
@@ -92,6 +94,12 @@ def _donor(donor: Any) -> Latents | tuple[int, ...] | Recording:
 
 
 def _exchange(positions: tuple[int, ...], tensor: SiteTensor) -> Outcome:
+    if not tensor.is_batched:
+        raise ShapeError(
+            f"the first axis of {tensor.site} is not the batch, so that samples cannot change"
+            " places there"
+        )
+
     def exchanged(chosen: Tensor) -> Tensor:
         if len(positions) != len(chosen) or max(positions) >= len(chosen):
             raise ShapeError(

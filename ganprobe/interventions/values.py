@@ -36,16 +36,20 @@ class HasRecording(Protocol):
     def recording(self) -> Recording: ...
 
 
-def recorded(recording: Recording, written: Site, tensor: SiteTensor) -> Tensor:
+def recorded(recording: Recording, written: Site, tensor: SiteTensor) -> tuple[Tensor, bool]:
     """What a recording has at a tensor's site, or under the site as it was written.
 
-    It is the site's chosen units where it holds those, else all units.
+    Returns:
+        The activation (n, ...), and whether it is of all units of the site, not of the chosen.
 
     Raises:
         NotRecordedError: it holds neither.
     """
-    spellings = (tensor.site, tensor.site.whole, written, written.whole)
-    return recording[next((site for site in spellings if site in recording), tensor.site.whole)]
+    for site in (tensor.site, written):
+        if site in recording:
+            return recording[site], site.units is None
+    whole = written.whole if written.whole in recording else tensor.site.whole
+    return recording[whole], True
 
 
 def read_tensor(values: object, what: str) -> Tensor:
@@ -62,13 +66,13 @@ def read_tensor(values: object, what: str) -> Tensor:
 
 
 def read_numbers(values: object, what: str) -> float | tuple[float, ...] | Tensor:
-    """A number, or one for each unit; a tensor that wants gradients stays a tensor.
+    """A number, or one for each unit; a tensor of floats stays a tensor.
 
     Raises:
         ParameterError: they are no numbers, not finite, or have more than one axis.
     """
-    if isinstance(values, Tensor) and values.requires_grad:
-        tensor = values
+    if isinstance(values, Tensor) and values.is_floating_point():
+        tensor = values  # it may want gradients, of either kind
     else:
         try:
             tensor = torch.as_tensor(values, dtype=torch.float64)
@@ -80,7 +84,7 @@ def read_numbers(values: object, what: str) -> float | tuple[float, ...] | Tenso
         raise ParameterError(f"{what} is a number or a list of them, got {tensor.ndim} axes")
     if not tensor.isfinite().all():
         raise ParameterError(f"{what} is finite, got {values!r}")
-    if tensor.requires_grad:
+    if tensor is values:
         return tensor
     return tuple(tensor.tolist()) if tensor.ndim else float(tensor)
 

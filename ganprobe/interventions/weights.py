@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ganprobe.errors import ShapeError
 from ganprobe.interventions.shapes import Held, along_units
@@ -27,9 +26,12 @@ class _Grid:
 class Weight:
     """The share a of each value that is taken from an outcome, the rest staying as it is."""
 
-    def __init__(self, strength: Tensor | None, region: Tensor | None, tensor: SiteTensor) -> None:
-        self._strength = None if strength is None else Held(strength)
+    def __init__(
+        self, strength: Held | None, region: Tensor | None, tensor: SiteTensor, number: float
+    ) -> None:
+        self._strength = strength
         self._region, self._tensor = region, tensor
+        self._number = number
         self._grid = _Grid((), torch.empty(0), None)
 
     @classmethod
@@ -49,7 +51,9 @@ class Weight:
             return None
         if region is not None:
             _check_axes(region, tensor)
-        return cls(None if is_full else along_units(strength, tensor, "strengths"), region, tensor)
+        held = None if is_full else along_units(strength, tensor, "strengths")
+        number = strength if isinstance(strength, float) else 0.0
+        return cls(held, region, tensor, number)
 
     def blend(self, activation: Tensor, outcome: Tensor) -> Tensor:
         """(1 - a) * activation + a * outcome; exactly one of the two where a is 0 or 1.
@@ -68,8 +72,12 @@ class Weight:
             weight = strength if weight is None else strength * weight
         assert weight is not None
         if activation.is_complex():
-            return activation + weight * (outcome - activation)
-        return torch.lerp(activation, outcome.expand_as(activation), weight)
+            blended = activation + weight * (outcome - activation)
+        else:
+            blended = torch.lerp(activation, outcome.expand_as(activation), weight)
+        if weight.requires_grad or (not weight.ndim and 0.0 < self._number < 1.0):
+            return blended
+        return torch.where(weight == 0, activation, torch.where(weight == 1, outcome, blended))
 
     def _on_grid_of(self, activation: Tensor, region: Tensor) -> _Grid:
         axes = [axis for axis in range(1, activation.ndim) if axis != self._tensor.unit_axis]
@@ -105,8 +113,19 @@ def _check_axes(region: Tensor, tensor: SiteTensor) -> None:
 
 
 def _resized(region: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The mean of the region over each cell of a grid, (1 or n, ...)."""
+    """The mean of the region over the area of each cell of a grid, (1 or n, ...)."""
     masks = region[None] if region.ndim == len(shape) else region
-    if tuple(masks.shape[1:]) == shape:
-        return masks
-    return functional.interpolate(masks[:, None], shape, mode="area")[:, 0]
+    for axis, size in enumerate(shape, start=1):
+        if masks.shape[axis] != size:
+            shares = _shares(masks.shape[axis], size).to(masks.device, masks.dtype)
+            masks = torch.movedim(torch.tensordot(masks, shares, dims=([axis], [1])), -1, axis)
+    return masks
+
+
+def _shares(n: int, size: int) -> Tensor:
+    """(size, n): which share of each of `size` cells each of `n` pieces of a line covers."""
+    cells = torch.arange(size + 1, dtype=torch.float64) / size
+    pieces = torch.arange(n + 1, dtype=torch.float64) / n
+    first = torch.maximum(cells[:-1, None], pieces[None, :-1])
+    last = torch.minimum(cells[1:, None], pieces[None, 1:])
+    return (last - first).clamp(min=0.0) * size
