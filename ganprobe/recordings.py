@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
@@ -26,18 +27,19 @@ class Slots:
     sites: tuple[Site, ...]
     spellings: Mapping[Site, int] = field(default_factory=dict, hash=False)
 
-    def find(self, site: Site) -> int:
-        """The position of a site.
-
-        Raises:
-            NotRecordedError: it is not there; names what is.
-        """
+    def find(self, site: Site | str) -> int | None:
+        """The position of a site, also by its text; None where it is not there."""
+        if isinstance(site, str):
+            if site in self._texts:  # a layer's name may look like more than a layer
+                return self._texts[site]
+            site = Site.parse(site)
         if site in self.spellings:
             return self.spellings[site]
-        if site in self.sites:
-            return self.sites.index(site)
-        there = ", ".join(map(str, self.sites)) or "nothing"
-        raise NotRecordedError(f"{site} was not recorded; recorded: {there}")
+        return self.sites.index(site) if site in self.sites else None
+
+    @cached_property
+    def _texts(self) -> dict[str, int]:
+        return {str(site): position for position, site in enumerate(self.sites)}
 
 
 class Recording(Mapping[Site, Tensor]):
@@ -70,7 +72,11 @@ class Recording(Mapping[Site, Tensor]):
         return recording
 
     def __getitem__(self, site: Site | str) -> Tensor:
-        return self._activations[self._slots.find(Site.parse(site))]
+        position = self._slots.find(site)
+        if position is None:
+            there = ", ".join(map(str, self)) or "nothing"
+            raise NotRecordedError(f"{site} was not recorded; recorded: {there}")
+        return self._activations[position]
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self._slots.sites)
@@ -94,7 +100,4 @@ class Recording(Mapping[Site, Tensor]):
         return Recording.of_slots(self._slots, [copy.wait() for copy in arriving])
 
     def __contains__(self, site: object) -> bool:
-        if not isinstance(site, Site | str):
-            return False
-        wanted = Site.parse(site)
-        return wanted in self._slots.spellings or wanted in self._slots.sites
+        return isinstance(site, Site | str) and self._slots.find(site) is not None

@@ -143,17 +143,20 @@ def _edit_steps(table: LayerTable, intervention: Intervention) -> Iterator[tuple
 
     One step for all serves also calls that the dry run did not have.
     """
-    tensors = table.resolve(intervention.site)
+    site = table.parse(intervention.site)
+    tensors = [
+        replace(found, site=replace(found.site, units=site.units)) for found in table.resolve(site)
+    ]
     for alike in _by_port_and_path(tensors).values():
         kinds = {(found.unit_axis, found.rank, found.is_in_place) for found in alike}
         one_for_all = len(kinds) == 1 and not intervention.differs_by_call
-        is_every_call = intervention.site.call is None and len(alike) > 1
+        is_every_call = site.call is None and len(alike) > 1
         for tensor in alike[:1] if one_for_all else alike:
             yield (
                 tensor,
                 Step(
                     _path(tensor),
-                    intervention.site.call if one_for_all else tensor.site.call,
+                    site.call if one_for_all else tensor.site.call,
                     edit=intervention.at(tensor),
                     is_in_place=tensor.is_in_place and not tensor.is_shared,
                     n_calls=len(alike) if is_every_call and not one_for_all else None,
@@ -181,11 +184,11 @@ def _keep_step(tensor: SiteTensor, site: Site, slot: int, *, is_copied: bool) ->
 
 
 def _outputs(table: LayerTable, is_wanted: bool) -> Iterator[SiteTensor]:
-    """One tensor for each path of what each layer returns, if it holds floats."""
+    """One tensor for each path of what each layer returns."""
     for layer in table if is_wanted else ():
         outputs = [tensor for tensor in layer.tensors if tensor.site.port == "out"]
         first = {tensor.site.path: tensor for tensor in reversed(outputs)}
-        yield from (found for found in first.values() if "float" in found.dtype)
+        yield from first.values()
 
 
 def _path(tensor: SiteTensor) -> Path:

@@ -105,7 +105,7 @@ class PortRun:
             self._count_bad(step, value, call)
             return value
         tensor = self._tensor(value, step)
-        if self._keeps_graph:
+        if self._keeps_graph or torch.is_grad_enabled():
             _refuse_checkpoint(self._site(step))
         if step.edit is not None:
             return self._edited(step, step.edit, value, tensor)

@@ -83,6 +83,9 @@ class Intervention(ABC):
     def at(self, tensor: SiteTensor) -> Edit:
         """The same, prepared for one tensor that a dry run found: call it with the activation.
 
+        Args:
+            tensor: its site says which units are meant.
+
         Raises:
             ParameterError: the activation has no units, or is of whole numbers.
             ShapeError: values, region or strengths do not fit its shape.
@@ -98,8 +101,7 @@ class Intervention(ABC):
                 f"the first axis of {tensor.site} is not the batch, so that it is not known which"
                 " of its axes are space; leave out region=..."
             )
-        located = replace(tensor, site=replace(tensor.site, units=self.site.units))
-        return Edit(self, located, self.outcome(located), level=self.level)
+        return Edit(self, tensor, self.outcome(tensor), level=self.level)
 
     def apply(self, activation: Tensor) -> Tensor:
         """The edited activation, in memory of its own, with the units on the usual axis.
@@ -114,11 +116,9 @@ class Intervention(ABC):
         """
         dtype = str(activation.dtype).removeprefix("torch.")
         shape, axis = tuple(activation.shape[1:]), usual_unit_axis(activation.ndim)
-        tensor = SiteTensor(
-            self.site.whole, shape, dtype, axis, is_batched=True, is_overwritten=False
-        )
+        tensor = SiteTensor(self.site, shape, dtype, axis, is_batched=True, is_overwritten=False)
         if self.site.units is not None:
-            check_indices(self.site.units, tensor.n_units, "unit", str(tensor.site))
+            check_indices(self.site.units, tensor.n_units, "unit", str(self.site.whole))
         edited = self.at(tensor)(activation)
         return activation.clone() if edited is activation else edited
 

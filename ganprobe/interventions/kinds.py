@@ -217,7 +217,7 @@ class Patch(Intervention):
 def _check_fits(to: float | tuple[float, ...] | Tensor, tensor: SiteTensor) -> None:
     """Raise `ParameterError` for a level that the activation's dtype cannot hold."""
     largest = torch.finfo(getattr(torch, tensor.dtype)).max
-    levels = torch.as_tensor(to).detach().abs()
+    levels = torch.as_tensor(to, dtype=torch.float64).detach().abs()
     if levels.numel() and levels.max() > largest:
         raise ParameterError(
             f"a level of {levels.max():g} is too large for {tensor.site}, of {tensor.dtype}"
