@@ -191,4 +191,7 @@ def modes(*, grad: bool) -> Iterator[None]:
             torch.set_grad_enabled(grad)
             yield
     finally:
-        torch.set_grad_enabled(was_enabled)
+        try:
+            torch.set_grad_enabled(was_enabled)
+        finally:
+            torch.set_grad_enabled(was_enabled)  # what an interruption left
