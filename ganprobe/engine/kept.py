@@ -58,10 +58,9 @@ class Kept:
             raise self._ran_again(slot)
         if activation.requires_grad and not self._keeps_graph:
             activation = activation.detach()
-        if is_copied or activation.is_inference():  # which does not count writes
-            activation, version = activation.clone(), _NO_VERSION
-        else:
-            version = activation._version
+        if is_copied or activation.is_inference():
+            activation = activation.clone()
+        version = _NO_VERSION if activation.is_inference() else activation._version
         self._activations[slot], self._versions[slot] = activation, version
         self.missing -= 1
 
@@ -106,6 +105,17 @@ class Kept:
             OverwrittenError: an activation was written into after it was kept.
             NotFiniteError: values that were counted are NaN or infinite.
         """
+        activations = self._activations[:]
+        try:
+            is_intact = [kept._version for kept in activations] == self._versions  # type: ignore[union-attr]
+        except (AttributeError, RuntimeError):  # one is missing, or of inference mode
+            is_intact = False
+        if not is_intact:
+            self._check_each()
+        self._check_finite()
+        return Recording.of_slots(self._slots, activations)  # type: ignore[arg-type]
+
+    def _check_each(self) -> None:
         for slot, activation in enumerate(self._activations):
             if activation is None:
                 raise not_reached(self._slots.sites[slot], 0)
@@ -116,8 +126,6 @@ class Kept:
                     " in this forward, though not in the dry run; record the site that writes"
                     " into it instead"
                 )
-        self._check_finite()
-        return Recording.of_slots(self._slots, self._activations[:])  # type: ignore[arg-type]
 
     def _check_finite(self) -> None:
         if not self._n_bad:

@@ -21,8 +21,8 @@ class Session:
     """Interventions and recordings on a module that you call yourself, as often as you like.
 
     Each call of the module is one forward: calls of its layers are counted from 0, and
-    `recording` is of the last one that finished. Where you call one of its methods or a part of
-    it instead, say `begin` before each. Grad mode and random numbers are yours.
+    `recording` is of the last one, until the next begins. Where you call one of its methods or a
+    part of it instead, say `begin` before each. Grad mode and random numbers are yours.
     """
 
     def __init__(self, module: nn.Module, plan: Plan, *, keeps_graph: bool = False) -> None:
@@ -49,14 +49,16 @@ class Session:
         """What the last forward left at the recorded sites.
 
         Raises:
-            NotRecordedError: there was no forward yet.
+            NotRecordedError: there was no forward yet, or the last one raised.
             SiteNotReachedError, OverwrittenError: as for `Probe.run`.
         """
         around = self._around
         if around.recording is None and around.is_by_parts and self._hooks.has_begun:
             around.recording = self._hooks.finish()
         if around.recording is None:
-            raise NotRecordedError("nothing was recorded yet: call the module first")
+            raise NotRecordedError(
+                "no forward has finished since the last began: call the module first"
+            )
         return around.recording
 
     def begin(self) -> None:
@@ -97,7 +99,7 @@ class _Around:
             return
         if self._outermost is None or not _is_running(self._outermost):
             self._outermost, self._depth = sys._getframe(1), 0
-            self.is_by_parts = False
+            self.is_by_parts, self.recording = False, None  # two at once would be twice the memory
             self._hooks.begin()
         self._depth += 1
 

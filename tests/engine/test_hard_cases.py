@@ -23,6 +23,7 @@ from ganprobe import (
     Generator,
     Intervention,
     Latents,
+    NotRecordedError,
     ParameterError,
     Patch,
     Probe,
@@ -78,15 +79,22 @@ def interrupt(*_: object) -> Any:
     raise KeyboardInterrupt
 
 
-def test_a_forward_that_raised_leaves_the_recording_of_the_one_before(z: Tensor) -> None:
+def test_a_forward_that_raised_leaves_no_recording(z: Tensor) -> None:
     module = Lone()
+    expected = module.layer(z)
     with torch.no_grad(), probe_of(module).intervening(record=["layer"]) as session:
         module(z)
-        before = session["layer"]
-        module.after = interrupt
-        with pytest.raises(KeyboardInterrupt):
-            module(2 * z)
-        assert torch.equal(session["layer"], before)
+        assert torch.equal(session["layer"], expected)
+        for broken in (interrupt, fail):
+            module.after = broken
+            with pytest.raises((KeyboardInterrupt, KeyError)):
+                module(2 * z)
+            with pytest.raises(NotRecordedError, match="no forward has finished since"):
+                _ = session["layer"]
+
+
+def fail(*_: object) -> Any:
+    raise KeyError
 
 
 def test_a_copy_made_inside_a_block_is_free_after_it(z: Tensor) -> None:
