@@ -102,11 +102,7 @@ class LayerTable:
         """
         wanted = self.parse(site)
         layers = self._matching(wanted.layer)
-        found = [
-            tensor
-            for layer in layers
-            for tensor in _tensors_at(replace(wanted, layer=layer.name), layer)
-        ]
+        found = [tensor for layer in layers for tensor in _tensors_at(wanted, layer)]
         if not found:
             raise _no_tensor(wanted, layers)
         if wanted.units is not None:
@@ -168,6 +164,8 @@ class LayerTable:
 
 def _tensors_at(wanted: Site, layer: Layer) -> list[SiteTensor]:
     """Those that the site means; without a path, also the one tensor in a tuple or dict."""
+    if wanted.layer != layer.name:  # an alias, or a pattern
+        wanted = replace(wanted, layer=layer.name)
     found = [tensor for tensor in layer.tensors if _means(wanted, tensor.site)]
     if found or wanted.path:
         return found
@@ -182,7 +180,8 @@ def _tensors_at(wanted: Site, layer: Layer) -> list[SiteTensor]:
 def _means(wanted: Site, there: Site) -> bool:
     call_fits = wanted.call is None or wanted.call == (there.call or 0)
     is_first_input = wanted.port == "in" and wanted.path == (0,) and there.path == ()
-    path_fits = list(map(str, wanted.path)) == list(map(str, there.path)) or is_first_input
+    is_same_path = wanted.path == there.path or [*map(str, wanted.path)] == [*map(str, there.path)]
+    path_fits = is_same_path or is_first_input
     return wanted.layer == there.layer and wanted.port == there.port and call_fits and path_fits
 
 

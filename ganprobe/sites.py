@@ -82,7 +82,7 @@ class Site:
     @property
     def whole(self) -> Site:
         """The same site with all its units."""
-        return replace(self, units=None)
+        return self if self.units is None else replace(self, units=None)
 
 
 @dataclass(frozen=True)

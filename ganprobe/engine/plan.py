@@ -144,9 +144,9 @@ def _edit_steps(table: LayerTable, intervention: Intervention) -> Iterator[tuple
     One step for all serves also calls that the dry run did not have.
     """
     site = table.parse(intervention.site)
-    tensors = [
-        replace(found, site=replace(found.site, units=site.units)) for found in table.resolve(site)
-    ]
+    tensors = table.resolve(site)
+    if site.units is not None:
+        tensors = [replace(found, site=replace(found.site, units=site.units)) for found in tensors]
     for alike in _by_port_and_path(tensors).values():
         kinds = {(found.unit_axis, found.rank, found.is_in_place) for found in alike}
         one_for_all = len(kinds) == 1 and not intervention.differs_by_call
@@ -164,11 +164,14 @@ def _edit_steps(table: LayerTable, intervention: Intervention) -> Iterator[tuple
             )
 
 
-def _by_port_and_path(tensors: Iterable[SiteTensor]) -> dict[Site, list[SiteTensor]]:
+def _by_port_and_path(
+    tensors: Iterable[SiteTensor],
+) -> dict[tuple[str, Port, Path], list[SiteTensor]]:
     """The tensors of a layer's several calls together."""
-    grouped: dict[Site, list[SiteTensor]] = {}
+    grouped: dict[tuple[str, Port, Path], list[SiteTensor]] = {}
     for tensor in tensors:
-        grouped.setdefault(replace(tensor.site, call=None), []).append(tensor)
+        site = tensor.site
+        grouped.setdefault((site.layer, site.port, site.path), []).append(tensor)
     return grouped
 
 
