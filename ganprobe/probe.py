@@ -83,6 +83,11 @@ class Probe:
     ) -> Run:
         """One forward of these latents, edited and recorded as asked.
 
+        What a layer returns is edited and goes on; what it was given stays. Only where a layer
+        works in place, as `ReLU(inplace=True)`, is the edit written where the layer wrote, so
+        that it is there by every name; with gradients autograd forbids that, and there, too, only
+        what the layer returns is edited.
+
         Args:
             latents: drawn with `Generator.sample`, or a tensor (n, \\*latent shape).
             interventions: done in the order given; several may be at one site.

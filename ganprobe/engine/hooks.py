@@ -34,8 +34,7 @@ class Hooks:
         module: any module; it is the same object by object afterwards.
         plan: made for its layer table.
         keeps_graph: recorded activations keep what they need for gradients.
-        around: called ahead of everything and after everything when the module itself is called;
-            the second also when it raises.
+        around: called ahead of everything, and after everything, when the module itself is called.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class Hooks:
             wanted.append((_layer(module, port), port.port, hook))
         if self._around is not None:
             begin, end = self._around
-            wanted = [(module, "begin", begin), *wanted, (module, "end", end)]
+            wanted = [(module, "begin", begin), *wanted, (module, "out", end)]
         return wanted
 
     def _run(self, port: PortPlan) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import get_ident
 
 import torch
@@ -56,8 +56,6 @@ class Kept:
         """
         if self._activations[slot] is not None:
             raise self._ran_again(slot)
-        if activation.requires_grad and not self._keeps_graph:
-            activation = activation.detach()
         if is_copied or activation.is_inference():
             activation = activation.clone()
         version = _NO_VERSION if activation.is_inference() else activation._version
@@ -80,8 +78,6 @@ class Kept:
                 if activations[slot] is not None:
                     raise kept._ran_again(slot)
                 try:
-                    if output.requires_grad:
-                        output = output.detach()
                     versions[slot] = output._version
                     activations[slot] = output
                 except (AttributeError, RuntimeError):  # no tensor, or one of inference mode
@@ -105,15 +101,19 @@ class Kept:
             OverwrittenError: an activation was written into after it was kept.
             NotFiniteError: values that were counted are NaN or infinite.
         """
-        activations = self._activations[:]
-        try:
-            is_intact = [kept._version for kept in activations] == self._versions  # type: ignore[union-attr]
-        except (AttributeError, RuntimeError):  # one is missing, or of inference mode
-            is_intact = False
-        if not is_intact:
+        activations: list[Tensor] = self._activations[:]  # type: ignore[assignment]
+        if not self._are_intact(activations):
             self._check_each()
         self._check_finite()
-        return Recording.of_slots(self._slots, activations)  # type: ignore[arg-type]
+        if not self._keeps_graph and True in [kept.requires_grad for kept in activations]:
+            activations = [kept.detach() for kept in activations]
+        return Recording.of_slots(self._slots, activations)
+
+    def _are_intact(self, activations: Sequence[Tensor]) -> bool:
+        try:
+            return [kept._version for kept in activations] == self._versions
+        except (AttributeError, RuntimeError):  # one is missing, or of inference mode
+            return False
 
     def _check_each(self) -> None:
         for slot, activation in enumerate(self._activations):

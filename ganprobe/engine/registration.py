@@ -17,9 +17,8 @@ from torch import nn
 
 __all__ = ["Registration", "Wanted", "without_hooks"]
 
-Where = Literal["begin", "in", "out", "end"]
-"""``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of all that are
-given the input, ``"end"`` after all that are given the output, also of a layer that raises."""
+Where = Literal["begin", "in", "out"]
+"""``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of them."""
 
 Wanted = tuple[nn.Module, Where, Callable[..., Any]]
 """A layer, a place on it, and the hook that is to go there."""
@@ -72,10 +71,6 @@ def without_hooks(copied: nn.Module) -> nn.Module:
 
 
 def _add(number: int, layer: nn.Module, where: Where, hook: Callable[..., Any]) -> None:
-    if where == "end":
-        layer._forward_hooks_always_called[number] = True
-        layer._forward_hooks[number] = hook
-        return
     if where == "in":
         layer._forward_pre_hooks_with_kwargs[number] = True
     layer._forward_pre_hooks[number] = hook
@@ -88,7 +83,6 @@ def _add(number: int, layer: nn.Module, where: Where, hook: Callable[..., Any]) 
 def _remove(number: int, layer: nn.Module) -> None:
     for own in (
         layer._forward_hooks,
-        layer._forward_hooks_always_called,
         layer._forward_pre_hooks,
         layer._forward_pre_hooks_with_kwargs,
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from threading import get_ident
 from types import FrameType
 
 from torch import Tensor, nn
@@ -70,8 +71,8 @@ class Session:
 class _Around:
     """What happens when the module itself is called: a forward begins, and ends.
 
-    A module that calls itself is one forward. A call that was left by an interruption, which
-    tells no hook, is known by its frame, which is on the stack no more.
+    Both hooks are called from the frame of that call. A module that calls itself is one forward,
+    of the outermost frame; one that raised, or was interrupted, is on the stack no more.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,6 @@ class _Around:
         self._gate = Gate()
         self._hooks: Hooks | None = None
         self._outermost: FrameType | None = None
-        self._depth = 0
 
     def __deepcopy__(self, memo: object) -> _Around:
         return _Around()
@@ -95,23 +95,20 @@ class _Around:
 
     def on_begin(self, module: nn.Module, args: object) -> None:
         """A forward pre-hook, ahead of all others."""
-        if self._hooks is None or not self._gate.is_open:
+        if get_ident() != self._gate.thread or self._hooks is None:
             return
         if self._outermost is None or not _is_running(self._outermost):
-            self._outermost, self._depth = sys._getframe(1), 0
+            self._outermost = sys._getframe(1)
             self.is_by_parts, self.recording = False, None  # two at once would be twice the memory
             self._hooks.begin()
-        self._depth += 1
 
     def on_end(self, module: nn.Module, args: object, output: object) -> None:
-        """A forward hook after all others, called also when the forward raised."""
-        if self._hooks is None or not self._gate.is_open or self._outermost is None:
+        """A forward hook after all others."""
+        if get_ident() != self._gate.thread or self._hooks is None:
             return
-        self._depth -= 1
-        if self._depth == 0:
+        if sys._getframe(1) is self._outermost:
             self._outermost = None
-            if output is not None:  # None: it raised
-                self.recording = self._hooks.finish()
+            self.recording = self._hooks.finish()
 
 
 def _is_running(frame: FrameType) -> bool:

@@ -38,6 +38,9 @@ Outcome = Callable[[Tensor], Tensor]
 class Intervention(ABC):
     """Something done to the activation at a site: a value, comparable, printable, kept as JSON.
 
+    A kind of your own defines `outcome`, names what else it holds in `own`, and hands that to
+    ``super().__init__``; it then has units, regions, strengths and JSON like all others.
+
     Args:
         site: where, with the units: ``"conv2#3,7"``; without units, all of them. A pattern means
             every layer that it matches; without a call, every time that the layer runs.
@@ -49,6 +52,14 @@ class Intervention(ABC):
 
     Raises:
         ParameterError: a strength or region outside [0, 1]; units that are named twice.
+
+    Example:
+        >>> class Invert(Intervention):
+        ...     def outcome(self, tensor):
+        ...         return lambda chosen: -chosen
+        >>> edit = Invert("conv2#1", strength=0.5)
+        >>> edit, edit.apply(torch.ones(1, 3))
+        (Invert('conv2#1', strength=0.5), tensor([[1., 0., 1.]]))
     """
 
     kinds: ClassVar[dict[str, type[Intervention]]] = {}
@@ -69,9 +80,9 @@ class Intervention(ABC):
         self,
         site: str | Site,
         *,
-        units: Iterable[int] | None,
-        region: object,
-        strength: object,
+        units: Iterable[int] | None = None,
+        region: object = None,
+        strength: Numbers = 1.0,
         **own: object,
     ) -> None:
         self.__dict__.update(site=_site(site, units), region=_region(region))

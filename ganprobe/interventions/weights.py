@@ -13,6 +13,8 @@ from ganprobe.sites import SiteTensor
 
 __all__ = ["Weight"]
 
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
@@ -96,6 +98,8 @@ class Weight:
         self, key: tuple[object, ...], region: Tensor, shape: tuple[int, ...], activation: Tensor
     ) -> _Grid:
         resized = _resized(region, shape).unsqueeze(self._tensor.unit_axis)
+        if not region.requires_grad:
+            resized = _snapped(resized)
         is_hard = not region.requires_grad and bool(((resized == 0) | (resized == 1)).all())
         mask = resized.bool().to(activation.device) if is_hard else None
         return _Grid(key, resized.to(activation.device, activation.dtype), mask)
@@ -120,6 +124,12 @@ def _resized(region: Tensor, shape: tuple[int, ...]) -> Tensor:
             shares = _shares(masks.shape[axis], size).to(masks.device, masks.dtype)
             masks = torch.movedim(torch.tensordot(masks, shares, dims=([axis], [1])), -1, axis)
     return masks
+
+
+def _snapped(weights: Tensor) -> Tensor:
+    """The same, where a sum of shares that rounding left beside 0 or 1 is just that."""
+    whole = weights.round()
+    return torch.where((weights - whole).abs() < _ROUNDING, whole, weights)
 
 
 def _shares(n: int, size: int) -> Tensor:

@@ -490,6 +490,17 @@ def test_a_region_of_any_size_covers_each_cell_by_its_area() -> None:
     assert torch.allclose(1.0 - edited[0, 0], means, rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", [3, 6, 7, 11, 28])
+def test_a_hard_region_stays_hard_at_any_resolution(size: int) -> None:
+    mask = torch.zeros(2, 4, dtype=torch.bool)
+    mask[1], mask[0, 3] = True, True
+    infinite = torch.full((1, 2, 2 * size, 4 * size), torch.inf)
+    for finer in (mask, mask.repeat_interleave(size * 3, 0).repeat_interleave(size * 3, 1)):
+        edited = Ablate("a", region=finer).apply(infinite)
+        assert edited.unique().tolist() == [0.0, torch.inf]
+        assert (edited == 0.0).float().mean() == mask.float().mean()
+
+
 def test_a_level_that_the_dtype_cannot_hold_is_refused(z: Tensor) -> None:
     with pytest.raises(ParameterError, match=r"a level of 1e\+300 is too large for layer"):
         probe_of(Lone()).run(z, Ablate("layer", to=1e300))
