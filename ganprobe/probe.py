@@ -320,8 +320,7 @@ class Probe:
         sites, edits = tuple(_sites(record)), tuple(interventions)
         if all(edit.is_plain for edit in edits):
             return self._remembered_plan(sites, edits, **options)
-        with modes(grad=grad):
-            return self._make_plan(sites, edits, **options)
+        return self._make_plan(sites, edits, grad=grad, **options)
 
     @cached_property
     def _remembered_plan(self) -> Callable[..., Plan]:
@@ -331,9 +330,13 @@ class Probe:
         self,
         record: Sequence[str | Site],
         interventions: Sequence[Intervention],
+        *,
+        grad: bool = False,
         **options: bool,
     ) -> Plan:
-        return make_plan(self.layers(), record=record, interventions=interventions, **options)
+        table = self.layers()
+        with modes(grad=grad):
+            return make_plan(table, record=record, interventions=interventions, **options)
 
     def _with_donors(
         self,

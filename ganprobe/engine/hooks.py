@@ -45,12 +45,16 @@ class Hooks:
         keeps_graph: bool = False,
         around: tuple[Callable[..., None], Callable[..., None]] | None = None,
     ) -> None:
-        self._module, self._plan, self._around = module, plan, around
+        self._module, self._plan = module, plan
         self._keeps_graph = keeps_graph
         self._kept = Kept(plan.slots, keeps_graph=keeps_graph)
         self._runs: list[PortRun] = []
         self.gate = Gate()
-        self._registration = Registration(self._wanted())
+        wanted = self._wanted()
+        if around is not None:
+            begin, end = around
+            wanted = [(module, "begin", begin), *wanted, (module, "out", end)]
+        self._registration = Registration(wanted)
 
     def open(self) -> None:
         """Put the hooks on, for this thread."""
@@ -96,9 +100,6 @@ class Hooks:
             slot = port.bare_slot if is_bare else None
             hook = self._run(port) if slot is None else keepers[slot]
             wanted.append((_layer(module, port), port.port, hook))
-        if self._around is not None:
-            begin, end = self._around
-            wanted = [(module, "begin", begin), *wanted, (module, "out", end)]
         return wanted
 
     def _run(self, port: PortPlan) -> Callable[..., Any]:

@@ -193,6 +193,11 @@ def test_a_run_that_is_dropped_is_freed_at_once(z: Tensor) -> None:
             kept = [weakref.ref(tensor) for tensor in run.recording.values()]
             del run
             assert [reference() for reference in kept] == [None]
+        with probe.intervening(Ablate("layer#0"), record=["layer"]) as session:
+            probe.generator.module(z)
+            kept = [weakref.ref(tensor) for tensor in session.recording.values()]
+        del session
+        assert [reference() for reference in kept] == [None]
     finally:
         gc.enable()
 
@@ -449,6 +454,15 @@ def test_gradients_of_forward_mode_reach_strengths(z: Tensor) -> None:
     tangent = torch.func.jvp(images, (strength,), (torch.tensor(1.0),))[1]
     difference = (images(strength + 0.1) - images(strength - 0.1)) / 0.2
     assert torch.allclose(tangent, difference, atol=1e-4)
+
+
+def test_a_plan_made_in_inference_mode_serves_gradients_later(z: Tensor) -> None:
+    probe, edit = probe_of(Lone()), Ablate("layer", to=[1.0, 2.0, 3.0, 4.0], strength=0.5)
+    with torch.inference_mode():
+        probe.run(z, edit)
+    wanted = z.clone().requires_grad_()
+    images = probe.run(wanted, edit, grad=True).images
+    assert torch.autograd.grad(images.square().sum(), wanted)[0].any()
 
 
 def test_donor_latents_receive_gradients(z: Tensor) -> None:
