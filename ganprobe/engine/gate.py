@@ -43,15 +43,6 @@ class Gate:
         """Shut it, from any thread."""
         self.thread = 0
 
-    @contextmanager
-    def shut(self) -> Iterator[None]:
-        """Shut it for the length of a block."""
-        thread, self.thread = self.thread, 0
-        try:
-            yield
-        finally:
-            self.thread = thread
-
 
 class _Opened(threading.local):
     """The gates that this thread has opened, some of them closed by now."""

@@ -106,6 +106,8 @@ class Hooks:
         stops_early, keeps_graph = self._plan.stops_early, self._keeps_graph
         run = PortRun(port, self._kept, self.gate, stops_early=stops_early, keeps_graph=keeps_graph)
         self._runs.append(run)
+        if port.is_lone_edit:
+            return run.on_edit
         return run.on_input if port.port == "in" else run.on_output
 
 

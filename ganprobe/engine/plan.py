@@ -66,6 +66,13 @@ class PortPlan:
         is_bare = len(self.steps) == 1 and how == (None, None, (), False) and self.port == "out"
         return step.slot if is_bare else None
 
+    @property
+    def is_lone_edit(self) -> bool:
+        """Whether nothing happens here but that the one output is edited, at every call."""
+        step = self.steps[0]
+        is_plain = step.edit is not None and (step.call, step.path) == (None, ())
+        return is_plain and len(self.steps) == 1 and self.port == "out"
+
 
 @dataclass(frozen=True)
 class Plan:

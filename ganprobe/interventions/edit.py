@@ -52,6 +52,40 @@ class Edit:
         Raises:
             ShapeError: the values that were given do not fit this batch.
         """
+        self._check(activation)
+        if self._does_nothing:
+            return activation
+        if not self._is_whole:
+            # On a clone, which keeps the layout of memory: the next layer chooses its kernel by it.
+            return self._write(activation.clone(), activation)
+        if self._level is not None:
+            return torch.full_like(activation, self._level)
+        outcome = self._outcome_of(activation)
+        if self._gives_held or outcome.stride() != activation.stride():
+            # Memory of its own, since the forward may write into it; in the same layout.
+            return torch.empty_like(activation).copy_(outcome)
+        return outcome
+
+    def write(self, activation: Tensor) -> None:
+        """Edit an activation where it lies; without gradients only.
+
+        Raises:
+            ShapeError: the values that were given do not fit this batch.
+        """
+        self._check(activation)
+        if not self._does_nothing:
+            self._write(activation, activation)
+
+    def _write(self, target: Tensor, activation: Tensor) -> Tensor:
+        if self._level is not None:
+            return self._units.fill(target, self._level)
+        return self._units.put(target, self._outcome_of(self._units.take(activation)))
+
+    def _outcome_of(self, chosen: Tensor) -> Tensor:
+        outcome = self._outcome(chosen)
+        return outcome if self._weight is None else self._weight.blend(chosen, outcome)
+
+    def _check(self, activation: Tensor) -> None:
         tensor = self.tensor
         if activation.ndim != tensor.rank or activation.shape[tensor.unit_axis] != tensor.n_units:
             raise ShapeError(
@@ -59,19 +93,6 @@ class Edit:
                 f" was {tensor.shape} in the dry run; it depends on the input, or its layer was"
                 " replaced since: then make another Probe"
             )
-        if self._does_nothing:
-            return activation
-        if self._level is not None:
-            return self._units.fill(activation, self._level)
-        chosen = self._units.take(activation)
-        outcome = self._outcome(chosen)
-        if self._weight is not None:
-            outcome = self._weight.blend(chosen, outcome)
-        if self._is_whole and (self._gives_held or outcome.stride() != activation.stride()):
-            # Memory of its own, since the forward may write into it; in the same layout, since
-            # the next layer may choose its kernel by it.
-            return torch.empty_like(activation).copy_(outcome)
-        return self._units.put(activation, outcome)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Edit):

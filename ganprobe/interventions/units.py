@@ -1,4 +1,4 @@
-"""The chosen units of an activation: taken out, put back, filled; each with one copy."""
+"""The chosen units of an activation: taken out, put back, filled."""
 
 from __future__ import annotations
 
@@ -29,29 +29,25 @@ class Units:
             return activation.narrow(self._axis, *self._run)
         return activation.index_select(self._axis, self._index_on(activation))
 
-    def put(self, activation: Tensor, values: Tensor) -> Tensor:
-        """A copy of the activation with these values at the chosen units."""
+    def put(self, target: Tensor, values: Tensor) -> Tensor:
+        """Write values into the chosen units of a tensor."""
         if self._units is None:
-            return values
+            return target.copy_(values)
         if self._run is not None:
-            edited = activation.clone()
-            edited.narrow(self._axis, *self._run).copy_(values)
-            return edited
-        index = self._index_on(activation)
-        shape = list(activation.shape)
+            target.narrow(self._axis, *self._run).copy_(values)
+            return target
+        shape = list(target.shape)
         shape[self._axis] = len(self._units)
-        # On a clone, which keeps the layout of memory: the next layer chooses its kernel by it.
-        return activation.clone().index_copy_(self._axis, index, values.expand(shape))
+        return target.index_copy_(self._axis, self._index_on(target), values.expand(shape))
 
-    def fill(self, activation: Tensor, level: float) -> Tensor:
-        """A copy of the activation with one number at the chosen units."""
+    def fill(self, target: Tensor, level: float) -> Tensor:
+        """Write one number into the chosen units of a tensor."""
         if self._units is None:
-            return torch.full_like(activation, level)
+            return target.fill_(level)
         if self._run is not None:
-            edited = activation.clone()
-            edited.narrow(self._axis, *self._run).fill_(level)
-            return edited
-        return activation.index_fill(self._axis, self._index_on(activation), level)
+            target.narrow(self._axis, *self._run).fill_(level)
+            return target
+        return target.index_fill_(self._axis, self._index_on(target), level)
 
     def _index_on(self, activation: Tensor) -> Tensor:
         assert self._units is not None
