@@ -7,6 +7,7 @@ nothing done by hand.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,14 +27,15 @@ def nothing(tensor: Tensor) -> Tensor:
     return tensor
 
 
-class Rewritten(nn.Module):
+class Rewritten(nn.Module, ABC):
     """A module whose forward can also be run with an edit by hand at its site."""
 
     def forward(self, z: Tensor) -> Tensor:
         return self.compute(z, nothing)
 
+    @abstractmethod
     def compute(self, z: Tensor, by_hand: ByHand) -> Tensor:
-        raise NotImplementedError
+        """The images, (n, channels, height, width), with `by_hand` done where the site is."""
 
 
 class Wide(Rewritten):
