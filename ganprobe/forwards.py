@@ -28,8 +28,6 @@ from ganprobe.runs import Run
 
 __all__ = ["DryRun", "Forwards", "modes"]
 
-_GOLDEN = 0x9E3779B97F4A7C15  # spreads consecutive numbers over all seeds
-
 
 @dataclass(frozen=True, eq=False)
 class DryRun:
@@ -167,8 +165,7 @@ class Forwards:
         if not self.dry_run.table.draws_noise or noise_seed is None:
             return nullcontext()
         first = latents.indices[0] if latents.indices else start
-        seed = _checked_seed(noise_seed) + int(first) * _GOLDEN
-        return same_noise(self._generator.module, seed % 2**63)
+        return same_noise(self._generator.module, _checked_seed(noise_seed), int(first))
 
 
 def _checked_seed(noise_seed: int) -> int:

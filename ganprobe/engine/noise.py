@@ -11,7 +11,9 @@ from torch import nn
 
 __all__ = ["Drawn", "kept_noise", "same_noise"]
 
-_GOLDEN = 0x9E3779B97F4A7C15  # spreads consecutive numbers over all seeds
+# Odd numbers that spread samples and streams over all seeds, so that no two of them meet.
+_PER_SAMPLE = 0x9E3779B97F4A7C15
+_PER_STREAM = 0xD1B54A32D192ED03
 
 # The process has one default stream: two threads that both draw from it take turns. A thread that
 # a noisy forward waits for must therefore not run one itself.
@@ -62,11 +64,16 @@ def kept_noise(module: nn.Module) -> Iterator[Drawn]:
 
 
 @contextmanager
-def same_noise(module: nn.Module, seed: int) -> Iterator[None]:
-    """Let every stream begin at a place of its own by seed; put them back afterwards."""
+def same_noise(module: nn.Module, seed: int, first: int) -> Iterator[None]:
+    """Let every stream begin at a place of its own, and put them back afterwards.
+
+    Args:
+        first: the batch's first sample, which has a part in the place.
+    """
     with kept_noise(module):
         for position, source in enumerate(noise_sources(module)):
-            source.manual_seed((seed + position * _GOLDEN) % 2**63)
+            place = seed + first * _PER_SAMPLE + position * _PER_STREAM
+            source.manual_seed(place % 2**63)
         yield
 
 

@@ -425,6 +425,10 @@ def test_streams_of_a_modules_own_are_each_repeated_and_differ() -> None:
     images = probe.images(torch.zeros(2, 5))
     assert torch.equal(images, probe.images(torch.zeros(2, 5)))
     assert not torch.equal(images[:, 0], images[:, 1])
+    one, next_one = (
+        probe.images(Latents(torch.zeros(1, 5), seed=0, indices=(index,))) for index in (0, 1)
+    )
+    assert not torch.equal(one[:, 1], next_one[:, 0])  # nor do they meet those of its neighbour
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
