@@ -27,9 +27,11 @@ __all__ = [
     "Field",
     "Figure",
     "ForwardError",
+    "FoundUnits",
     "GanprobeError",
     "Generator",
     "GeneratorLoader",
+    "How",
     "Indices",
     "Intervention",
     "LatentSpace",
@@ -37,9 +39,11 @@ __all__ = [
     "Layer",
     "LayerTable",
     "Measure",
+    "MeasuredSweep",
     "NotATensorError",
     "NotFiniteError",
     "NotRecordedError",
+    "NotReplayableError",
     "OutputExistsError",
     "OverwrittenError",
     "ParameterError",
@@ -48,7 +52,11 @@ __all__ = [
     "PluginError",
     "Probe",
     "Provenance",
+    "RandomUnits",
+    "Recall",
     "Recording",
+    "Refusal",
+    "ReplayPlan",
     "Result",
     "Run",
     "Scale",
@@ -61,12 +69,16 @@ __all__ = [
     "SiteTensor",
     "StoreError",
     "Swap",
+    "Sweep",
     "Table",
+    "UnitValues",
     "UnknownNameError",
     "UsageError",
     "__version__",
     "hookimpl",
     "load",
+    "random_units",
+    "search_units",
 ]
 
 if TYPE_CHECKING:
@@ -79,6 +91,7 @@ if TYPE_CHECKING:
         NotATensorError,
         NotFiniteError,
         NotRecordedError,
+        NotReplayableError,
         OutputExistsError,
         OverwrittenError,
         ParameterError,
@@ -101,10 +114,13 @@ if TYPE_CHECKING:
     from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
     from ganprobe.recordings import Recording
+    from ganprobe.replay import ReplayPlan
     from ganprobe.results import Array, Figure, Result, Table
     from ganprobe.runs import Run
+    from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
     from ganprobe.sites import Site, SiteTensor
     from ganprobe.store import ActivationStore
+    from ganprobe.sweeps import How, MeasuredSweep, Refusal, Sweep, UnitValues
 
 _HOMES = {
     "analysis": ("Analysis", "Context"),
@@ -116,6 +132,7 @@ _HOMES = {
         "NotATensorError",
         "NotFiniteError",
         "NotRecordedError",
+        "NotReplayableError",
         "OutputExistsError",
         "OverwrittenError",
         "ParameterError",
@@ -138,10 +155,13 @@ _HOMES = {
     "probe": ("Probe",),
     "provenance": ("Provenance",),
     "recordings": ("Recording",),
+    "replay": ("ReplayPlan",),
     "results": ("Array", "Figure", "Result", "Table"),
     "runs": ("Run",),
+    "search": ("FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"),
     "sites": ("Site", "SiteTensor"),
     "store": ("ActivationStore",),
+    "sweeps": ("How", "MeasuredSweep", "Refusal", "Sweep", "UnitValues"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -5,6 +5,7 @@
     │   ├── SiteNotReachedError             a site's layer did not run in this forward
     │   ├── NotATensorError (TypeError)     what stands at a site is no tensor
     │   ├── OverwrittenError                a recorded activation was written into later
+    │   ├── NotReplayableError              a forward cannot be resumed from the edited site
     │   └── NotFiniteError (ArithmeticError)  NaN or infinity stands at a site
     ├── StoreError       (OSError)          an activation store cannot be written or read
     ├── PluginError                         a plugin failed while it was doing its work
@@ -30,6 +31,7 @@ __all__ = [
     "NotATensorError",
     "NotFiniteError",
     "NotRecordedError",
+    "NotReplayableError",
     "OutputExistsError",
     "OverwrittenError",
     "ParameterError",
@@ -72,6 +74,21 @@ class OverwrittenError(ForwardError):
 
 class NotFiniteError(ForwardError, ArithmeticError):
     """NaN or infinity stands at a site, and a check for it was asked for."""
+
+
+class NotReplayableError(ForwardError):
+    """A forward cannot be resumed from the edited site, or its samples not be put in one batch.
+
+    Args:
+        kind: what hinders it, in one word: see `Refusal`.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(kind, message)
+
+    def __str__(self) -> str:
+        return str(self.args[-1])
 
 
 class StoreError(GanprobeError, OSError):

@@ -57,14 +57,14 @@ class Forwards:
     """
 
     def __init__(self, generator: Generator, device: torch.device, dtype: torch.dtype) -> None:
-        self._generator, self._device, self._dtype = generator, device, dtype
+        self.generator, self._device, self._dtype = generator, device, dtype
 
     @cached_property
     def dry_run(self) -> DryRun:
         """The layer table and all that goes with it, from one forward of two samples."""
-        generator, images = self._generator, list[Tensor]()
+        generator, images = self.generator, list[Tensor]()
         with modes(grad=False), eager():
-            latents = self._ready(generator.sample(DRY_RUN_SAMPLES))
+            latents = self.ready(generator.sample(DRY_RUN_SAMPLES))
             try:
                 table = dry_run(
                     generator.module,
@@ -108,10 +108,10 @@ class Forwards:
         dry = self.dry_run
         self.refuse_train_mode()
         with modes(grad=grad):
-            ready = self._ready(latents)
+            ready = self.ready(latents)
             noise = self._noise(ready, noise_seed, start)
             z = ready.z.clone() if dry.writes_latents else ready.z
-            hooks = Hooks(self._generator.module, plan, keeps_graph=grad)
+            hooks = Hooks(self.generator.module, plan, keeps_graph=grad)
             with noise, eager():
                 try:
                     hooks.open()
@@ -126,32 +126,60 @@ class Forwards:
             images = images.clone()
         return Run(ready, recording, images)
 
+    def within(
+        self,
+        latents: Latents | Tensor,
+        around: AbstractContextManager[object],
+        *,
+        noise_seed: int | None = 0,
+        start: int = 0,
+    ) -> Tensor | None:
+        """The images of one forward inside of something else; None where that stopped it.
+
+        Raises:
+            UsageError, ParameterError, ForwardError: as for `run`.
+        """
+        dry = self.dry_run
+        self.refuse_train_mode()
+        with modes(grad=False):
+            ready = self.ready(latents)
+            with self._noise(ready, noise_seed, start), eager(), around:
+                if dry.writes_latents:
+                    ready = replace(ready, z=ready.z.clone(memory_format=torch.contiguous_format))
+                images = self._images(ready)
+        return images.clone() if images is not None and dry.shares_images else images
+
     def _images(self, latents: Latents) -> Tensor | None:
         """The images, or None where the forward was stopped early."""
         try:
-            return self._generator.forward(latents)
+            return self.generator.forward(latents)
         except StopForward:
             return None
 
     def refuse_train_mode(self) -> None:
         """Raise `UsageError` if a layer is in train mode by now, naming it."""
-        layers: list[nn.Module | None] = [self._generator.module]
+        layers: list[nn.Module | None] = [self.generator.module]
         while layers:  # `modules` takes several times as long
             layer = layers.pop()
             if layer is not None:
                 if layer.training:
-                    self._generator.refuse_train_mode()
+                    self.generator.refuse_train_mode()
                 layers.extend(layer._modules.values())
 
-    def _ready(self, latents: Latents | Tensor) -> Latents:
+    def ready(self, latents: Latents | Tensor) -> Latents:
+        """The latents on the generator's device and in its dtype.
+
+        Raises:
+            ParameterError: they do not fit the generator.
+        """
         given = latents if isinstance(latents, Latents) else Latents(latents)
-        shape = self._generator.latent_space.shape
+        shape = self.generator.latent_space.shape
         if not isinstance(given.z, Tensor):
             raise ParameterError(f"latents are a tensor or Latents, got {type(given.z).__name__}")
         if given.z.shape[1:] != shape or not len(given):
             sizes = ", ".join(map(str, shape))
             raise ParameterError(
-                f"latents of generator {self._generator.name!r} are (n, {sizes}) with at least"
+                f"latents of generator {self.generator.name!r} are (n, {sizes}) with at least"
                 f" one sample, got {tuple(given.z.shape)}"
             )
         if given.z.is_inference():  # which a forward outside inference mode may not write into
@@ -165,7 +193,7 @@ class Forwards:
         if not self.dry_run.table.draws_noise or noise_seed is None:
             return nullcontext()
         first = latents.indices[0] if latents.indices else start
-        return same_noise(self._generator.module, _checked_seed(noise_seed), int(first))
+        return same_noise(self.generator.module, _checked_seed(noise_seed), int(first))
 
 
 def _checked_seed(noise_seed: int) -> int:

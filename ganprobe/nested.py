@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Path", "arguments", "pick", "place", "tensors_in"]
+__all__ = ["Path", "arguments", "leaves_in", "pick", "place", "tensors_in"]
 
 Path = tuple[int | str, ...]
 
@@ -40,6 +40,20 @@ def tensors_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     if len(path) < _DEEPEST:  # something may contain itself
         for key, inner in _children(value):
             yield from tensors_in(inner, (*path, key))
+
+
+def leaves_in(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Everything inside `value` that holds nothing further, with its path, in order.
+
+    Example:
+        >>> list(leaves_in((1, {"note": "a"})))
+        [((0,), 1), ((1, 'note'), 'a')]
+    """
+    if isinstance(value, Tensor) or not _holds(value):
+        yield path, value
+    elif len(path) < _DEEPEST:
+        for key, inner in _children(value):
+            yield from leaves_in(inner, (*path, key))
 
 
 def pick(value: Any, path: Path) -> Any:
@@ -75,6 +89,12 @@ def place(value: Any, path: Path, new: object) -> Any:
     copied = copy.copy(value)
     object.__setattr__(copied, str(key), inner)  # also where the dataclass is frozen
     return copied
+
+
+def _holds(value: object) -> bool:
+    is_sequence = isinstance(value, tuple | list) and not isinstance(value, torch.Size)
+    is_dataclass = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return is_sequence or is_dataclass or isinstance(value, Mapping)
 
 
 def _children(value: object) -> Iterator[tuple[int | str, object]]:

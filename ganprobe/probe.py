@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -21,9 +21,26 @@ from ganprobe.layers import LayerTable
 from ganprobe.placement import placed
 from ganprobe.progress import Progress, silent
 from ganprobe.provenance import Provenance
+from ganprobe.replay import ReplayPlan
 from ganprobe.runs import Run
 from ganprobe.sites import Site, SiteTensor
 from ganprobe.store import RecordingSpec, write_store
+from ganprobe.sweeps import (
+    N_TRIAL,
+    Base,
+    Measured,
+    MeasuredSweep,
+    Method,
+    Objective,
+    Options,
+    Replays,
+    Sweep,
+    UnitValues,
+    Variant,
+    Variants,
+    measured_sweep,
+    read_variants,
+)
 
 __all__ = ["Probe"]
 
@@ -64,6 +81,7 @@ class Probe:
     ) -> None:
         self.generator, self.device, self.dtype = placed(generator, device, dtype)
         self._forwards = Forwards(self.generator, self.device, self.dtype)
+        self._replays = Replays(self._forwards)
 
     def layers(self) -> LayerTable:
         """Every layer in order, with its sites, from one dry run of two samples."""
@@ -153,6 +171,172 @@ class Probe:
         run = partial(self._forwards.run, plan=plan, noise_seed=noise_seed)
         batches = self._latents(samples, seed, batch_size)
         return (run(batch, start=start) for start, batch in batches)
+
+    @overload
+    def sweep(
+        self,
+        latents: Latents | Tensor,
+        variants: Iterable[Intervention | Iterable[Intervention]],
+        measure: None = None,
+        *,
+        method: Method | Literal["auto"] = "auto",
+        chunk: int | None = None,
+        memory_limit: int | None = None,
+        noise_seed: int = 0,
+        progress: Progress = silent,
+    ) -> Sweep: ...
+
+    @overload
+    def sweep(
+        self,
+        latents: Latents | Tensor,
+        variants: Iterable[Intervention | Iterable[Intervention]],
+        measure: Objective,
+        *,
+        method: Method | Literal["auto"] = "auto",
+        chunk: int | None = None,
+        memory_limit: int | None = None,
+        noise_seed: int = 0,
+        progress: Progress = silent,
+    ) -> MeasuredSweep: ...
+
+    def sweep(
+        self,
+        latents: Latents | Tensor,
+        variants: Iterable[Intervention | Iterable[Intervention]],
+        measure: Objective | None = None,
+        *,
+        method: Method | Literal["auto"] = "auto",
+        chunk: int | None = None,
+        memory_limit: int | None = None,
+        noise_seed: int = 0,
+        progress: Progress = silent,
+    ) -> Sweep | MeasuredSweep:
+        """Many variants of the same latents: what `run` gives for each, to rounding, but faster.
+
+        Variants are evaluated many at once, resuming from the edited sites; which way is taken
+        is tried out, and compared with plain forwards before it is trusted and on the way.
+
+        Args:
+            latents: (n, latent shape), the same for all variants.
+            variants: for each an intervention or a list of them; an empty list edits nothing.
+            measure: keep only what it says of the images: a `Measure`, which sees them in [0, 1],
+                or a function of images (n, channels, height, width) in the generator's range to
+                (n,) or (n, k) numbers. Many samples are then taken a few at a time.
+            method: ``"auto"`` takes the fastest that is right; ``"additive"``, ``"replay"``,
+                ``"batched"`` or ``"single"`` that one, or none.
+            chunk: how many variants are evaluated at once; None: tuned while it works.
+            memory_limit: bytes that a chunk may take, about; None: 1 GiB, or on a GPU half of
+                what is free.
+            noise_seed: as for `run`.
+            progress: shows how far it is.
+
+        Returns:
+            Without a measure a `Sweep`: iterate over it for images (n, channels, height, width),
+            one variant after the other. With one a `MeasuredSweep`, with values (variants, n, k).
+            Its `how` tells the method, why, what others were refused for, and how it was checked.
+
+        Raises:
+            NotReplayableError: the method that was asked for cannot be used; says why. Or a check
+                on the way failed after images had been given out.
+            ParameterError: there is no variant, or no such method; and as `run`.
+
+        Example:
+            >>> import torch, ganprobe
+            >>> module = torch.nn.Sequential(
+            ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
+            >>> probe = Probe(ganprobe.Generator.from_module(module, latent=8))
+            >>> variants = [ganprobe.Ablate("0", units=[unit]) for unit in range(9)]
+            >>> sweep = probe.sweep(probe.generator.sample(2), variants,
+            ...                     measure=lambda images: (images == 0).flatten(1).sum(1))
+            >>> sweep.values.shape, sweep.values.unique()
+            (torch.Size([9, 2, 1]), tensor([1]))
+        """
+        options = Options(method, chunk, memory_limit)
+        given = latents if isinstance(latents, Latents) else Latents(latents)
+        ready = self._forwards.ready(given)
+        flat = self._with_all_donors(read_variants(variants), noise_seed)
+        found = Variants.of(self.layers(), flat)
+        base = Base(ready, noise_seed)
+        if measure is None:
+            return Sweep(self._replays, base, found, options, progress)
+        measured = Measured(measure, self.generator)
+        return measured_sweep(self._replays, base, found, options, measured, progress)
+
+    def unit_values(
+        self,
+        latents: Latents | Tensor,
+        intervention: Intervention,
+        objective: Objective,
+        *,
+        column: int = 0,
+        n_expected: int = 0,
+        method: Method | Literal["auto"] = "auto",
+        memory_limit: int | None = None,
+        noise_seed: int = 0,
+    ) -> UnitValues:
+        """The values of an objective for an intervention at any sets of units of its site.
+
+        It is what searches are made of: call it with sets of units, as often as you like. How the
+        values are evaluated is as for `sweep`, and found out once.
+
+        Args:
+            latents: (n, latent shape), all in one batch.
+            intervention: at one site.
+            objective: as `measure` for `sweep`; the mean over the samples is taken.
+            column: of an objective of several numbers.
+            n_expected: about how many sets there will be, by which the method is chosen.
+            method, memory_limit, noise_seed: as for `sweep`.
+
+        Raises:
+            SiteError: the site's layer runs several times and the site does not say which call.
+            UnknownNameError, ParameterError, ShapeError: as `run`.
+
+        Example:
+            >>> import torch, ganprobe
+            >>> module = torch.nn.Sequential(
+            ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
+            >>> probe = Probe(ganprobe.Generator.from_module(module, latent=8))
+            >>> values = probe.unit_values(
+            ...     torch.ones(1, 8), ganprobe.Ablate("0"), lambda images: images.flatten(1).sum(1))
+            >>> values([(), tuple(range(9))])[1].item()
+            0.0
+        """
+        given = latents if isinstance(latents, Latents) else Latents(latents)
+        base = Base(self._forwards.ready(given), noise_seed)
+        (template,) = self._with_donors(_interventions(intervention), noise_seed)
+        return UnitValues(
+            self._replays,
+            base,
+            Variants.of_units(self.layers(), template, _first_sets(self.layers(), template)),
+            Measured(objective, self.generator),
+            Options(method, memory_limit=memory_limit),
+            column=column,
+            n_expected=n_expected,
+        )
+
+    def replay_plan(self, sites: str | Site | Iterable[str | Site]) -> ReplayPlan:
+        """What a replay from these sites answers from memory, what it computes, and why: print it.
+
+        Raises:
+            NotReplayableError: a forward cannot be resumed there; says why.
+            UnknownNameError, SiteError: as `run`.
+
+        Example:
+            >>> import torch, ganprobe
+            >>> module = torch.nn.Sequential(
+            ...     torch.nn.Linear(8, 9), torch.nn.Tanh(), torch.nn.Unflatten(1, (1, 3, 3))).eval()
+            >>> probe = Probe(ganprobe.Generator.from_module(module, latent=8))
+            >>> print(probe.replay_plan("0"))
+            replay from 0: computes 0% of 0.0 million operations a sample
+              (all)  computed     the edit reaches it
+              0      from memory  before the edit
+              1      computed     the edit reaches it
+              2      computed     the edit reaches it
+        """
+        tensors = [tensor for site in _sites(sites) for tensor in self.layers().resolve(site)]
+        whole = {tensor.site.whole: tensor for tensor in tensors}
+        return self._replays.of(list(whole.values())).plan
 
     @contextmanager
     def intervening(
@@ -364,6 +548,12 @@ class Probe:
             for edit in interventions
         ]
 
+    def _with_all_donors(self, variants: Sequence[Variant], noise_seed: int) -> list[Variant]:
+        """As `_with_donors`, each donor once for all variants."""
+        flat = [intervention for variant in variants for intervention in variant]
+        ready = iter(self._with_donors(flat, noise_seed))
+        return [tuple(next(ready) for _ in variant) for variant in variants]
+
     def _latents(
         self, samples: int | Latents, seed: int, batch_size: int
     ) -> Iterator[tuple[int, Latents]]:
@@ -387,6 +577,7 @@ class Probe:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forwards = Forwards(self.generator, self.device, self.dtype)
+        self._replays = Replays(self._forwards)
 
 
 def _sites(given: str | Site | Iterable[str | Site]) -> list[str | Site]:
@@ -401,6 +592,12 @@ def _interventions(given: Intervention | Iterable[Intervention]) -> list[Interve
         if not isinstance(edit, Intervention):
             raise ParameterError(f"interventions are Ablate, Scale, ..., got {edit!r}")
     return edits
+
+
+def _first_sets(table: LayerTable, intervention: Intervention) -> list[tuple[int, ...]]:
+    """A few single units, on which methods are tried out."""
+    units = intervention.site.units or range(table.resolve_one(intervention.site).n_units)
+    return [(unit,) for unit in units[:N_TRIAL]]
 
 
 def _indices(samples: int | Latents) -> Sequence[int]:

@@ -122,6 +122,12 @@ class SiteTensor:
         return self.shape[self.unit_axis - 1] if self.shape else 1
 
     @property
+    def value_path(self) -> Path:
+        """Where it is in what a hook is given: an input's first key is its argument."""
+        is_lone_input = self.site.port == "in" and self.site.path == ()
+        return (0,) if is_lone_input else self.site.path
+
+    @property
     def spatial_shape(self) -> tuple[int, ...]:
         """The sizes of the other axes of one sample: (height, width), or (tokens,)."""
         return self.shape[: self.unit_axis - 1] + self.shape[self.unit_axis :]

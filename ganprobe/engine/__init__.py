@@ -13,22 +13,38 @@ This is the only package that touches forward hooks.
 from __future__ import annotations
 
 from ganprobe.engine.compiled import eager
-from ganprobe.engine.dry_run import DRY_RUN_SAMPLES, dry_run
+from ganprobe.engine.dry_run import DRY_RUN_SAMPLES, dry_run, layer_names
+from ganprobe.engine.gate import Gate, is_block_open
 from ganprobe.engine.hooks import Hooks
-from ganprobe.engine.noise import same_noise
-from ganprobe.engine.plan import Plan, make_plan
+from ganprobe.engine.noise import kept_noise, same_noise
+from ganprobe.engine.plan import Editing, Plan, PortPlan, Step, make_plan
 from ganprobe.engine.port_run import StopForward
-from ganprobe.engine.registration import without_hooks
+from ganprobe.engine.registration import (
+    Registration,
+    Wanted,
+    has_hooks_on_output,
+    without_hooks,
+)
 from ganprobe.engine.session import Session
 
 __all__ = [
     "DRY_RUN_SAMPLES",
+    "Editing",
+    "Gate",
     "Hooks",
     "Plan",
+    "PortPlan",
+    "Registration",
     "Session",
+    "Step",
     "StopForward",
+    "Wanted",
     "dry_run",
     "eager",
+    "has_hooks_on_output",
+    "is_block_open",
+    "kept_noise",
+    "layer_names",
     "make_plan",
     "same_noise",
     "without_hooks",

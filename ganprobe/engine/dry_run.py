@@ -21,7 +21,7 @@ from ganprobe.layers import Layer, LayerTable
 from ganprobe.nested import Path, arguments, tensors_in
 from ganprobe.sites import Port, Site, SiteTensor, usual_unit_axis
 
-__all__ = ["DRY_RUN_SAMPLES", "dry_run"]
+__all__ = ["DRY_RUN_SAMPLES", "dry_run", "layer_names"]
 
 DRY_RUN_SAMPLES = 2
 """Samples in the dry run: two tell a batch axis from an axis of size 1."""
@@ -52,7 +52,7 @@ def dry_run(
     for parameter_name, parameter in (*module.named_parameters(), *module.named_buffers()):
         if torch.nn.parameter.is_lazy(parameter):
             raise UsageError(f"{parameter_name!r} has no shape yet; run the module once first")
-    names = _layer_names(module)
+    names = layer_names(module)
     watcher = _Watcher(shared=_storages(_held_by(module)))
     with torch.no_grad(), muted(), kept_noise(module) as drawn, watcher.on(names):
         forward()
@@ -162,7 +162,8 @@ class _Watcher:
             noted.append(_Seen(port, call, path, tensor, version, is_in_place))
 
 
-def _layer_names(module: nn.Module) -> dict[nn.Module, list[str]]:
+def layer_names(module: nn.Module) -> dict[nn.Module, list[str]]:
+    """Every layer with its names, the one that the layer table gives it first."""
     names: dict[nn.Module, list[str]] = {}
     for name, layer in module.named_modules(remove_duplicate=False):
         names.setdefault(layer, []).append(name)

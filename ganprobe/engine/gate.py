@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
 
-__all__ = ["Gate", "muted"]
+__all__ = ["Gate", "is_block_open", "muted"]
 
 
 class Gate:
@@ -65,3 +65,8 @@ def muted() -> Iterator[None]:
     finally:
         for gate in open_here:
             gate.thread = get_ident()
+
+
+def is_block_open() -> bool:
+    """Whether this thread has hooks on that do something."""
+    return any(gate.is_open for gate in _OPENED.gates)

@@ -66,6 +66,10 @@ class Hooks:
         self.gate.close()
         self._registration.remove()
 
+    def on_output(self, layer: nn.Module) -> Callable[..., Any] | None:
+        """The hook of a layer's output, for who calls it in the layer's place."""
+        return self._registration.on_output(layer)
+
     @property
     def has_begun(self) -> bool:
         """Whether anything of a forward was seen."""

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
+
+from torch import Tensor
 
 from ganprobe.errors import ParameterError
-from ganprobe.interventions import Edit, Intervention
+from ganprobe.interventions import Intervention
 from ganprobe.layers import LayerTable
 from ganprobe.nested import Path
 from ganprobe.recordings import Slots
 from ganprobe.sites import Port, Site, SiteTensor
 
-__all__ = ["Plan", "PortPlan", "Step", "make_plan"]
+__all__ = ["Editing", "Plan", "PortPlan", "Step", "make_plan"]
+
+
+class Editing(Protocol):
+    """What a step does to a tensor: `interventions.Edit`, or anything that can do the same."""
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """The edited activation, in memory of its own."""
+
+    def write(self, activation: Tensor) -> None:
+        """Edit an activation where it lies."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Step:
 
     path: Path
     call: int | None
-    edit: Edit | None = None
+    edit: Editing | None = None
     slot: int | None = None
     units: tuple[int, ...] | None = None
     unit_axis: int = 1
@@ -115,7 +128,7 @@ def make_plan(
         (tensor, _keep_step(tensor, site, slot, is_copied=writes))
         for slot, (site, tensor) in enumerate(found.items())
     ]
-    checks = [(tensor, Step(_path(tensor), None)) for tensor in _outputs(table, check_finite)]
+    checks = [(tensor, Step(tensor.value_path, None)) for tensor in _outputs(table, check_finite)]
     steps: dict[tuple[str, Port], list[Step]] = {}
     for tensor, step in (*kept, *edits, *checks) if before else (*edits, *kept, *checks):
         steps.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
@@ -162,7 +175,7 @@ def _edit_steps(table: LayerTable, intervention: Intervention) -> Iterator[tuple
             yield (
                 tensor,
                 Step(
-                    _path(tensor),
+                    tensor.value_path,
                     site.call if one_for_all else tensor.site.call,
                     edit=intervention.at(tensor),
                     is_in_place=tensor.is_in_place and not tensor.is_shared,
@@ -184,7 +197,7 @@ def _by_port_and_path(
 
 def _keep_step(tensor: SiteTensor, site: Site, slot: int, *, is_copied: bool) -> Step:
     return Step(
-        _path(tensor),
+        tensor.value_path,
         tensor.site.call if site.call is None else site.call,
         slot=slot,
         units=site.units,
@@ -199,10 +212,3 @@ def _outputs(table: LayerTable, is_wanted: bool) -> Iterator[SiteTensor]:
         outputs = [tensor for tensor in layer.tensors if tensor.site.port == "out"]
         first = {tensor.site.path: tensor for tensor in reversed(outputs)}
         yield from first.values()
-
-
-def _path(tensor: SiteTensor) -> Path:
-    """Where the tensor is in what the hook is given: an input's first key is its argument."""
-    if tensor.site.port == "in" and tensor.site.path == ():
-        return (0,)
-    return tensor.site.path

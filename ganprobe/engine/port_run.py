@@ -13,9 +13,8 @@ from torch.utils import checkpoint
 
 from ganprobe.engine.gate import Gate
 from ganprobe.engine.kept import Kept, check_is_tensor, not_reached
-from ganprobe.engine.plan import PortPlan, Step
+from ganprobe.engine.plan import Editing, PortPlan, Step
 from ganprobe.errors import ForwardError, SiteNotReachedError, UsageError
-from ganprobe.interventions import Edit
 from ganprobe.interventions.units import unit_index
 from ganprobe.nested import arguments, pick, place
 from ganprobe.sites import Site
@@ -144,7 +143,7 @@ class PortRun:
             self._kept.keep(step.slot, chosen, is_copied=False)
         return value
 
-    def _edited(self, step: Step, edit: Edit, value: Any, tensor: Tensor) -> Any:
+    def _edited(self, step: Step, edit: Editing, value: Any, tensor: Tensor) -> Any:
         gate = self._gate
         thread, gate.thread = gate.thread, 0  # a function that is applied may run the module again
         try:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-__all__ = ["Registration", "Wanted", "without_hooks"]
+__all__ = ["Registration", "Wanted", "has_hooks_on_output", "without_hooks"]
 
 Where = Literal["begin", "in", "out"]
 """``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of them."""
@@ -31,6 +31,11 @@ class Registration:
 
     def __init__(self, wanted: Sequence[Wanted]) -> None:
         self._hooks = [(next(_NUMBERS), layer, where, hook) for layer, where, hook in wanted]
+
+    def on_output(self, layer: nn.Module) -> Callable[..., Any] | None:
+        """The hook that is for what a layer returns."""
+        found = (hook for _, its, where, hook in self._hooks if its is layer and where == "out")
+        return next(found, None)
 
     def add(self) -> None:
         """Put all of them on; where that is interrupted, none stays."""
@@ -68,6 +73,11 @@ def without_hooks(copied: nn.Module) -> nn.Module:
             if number < 0:
                 _remove(number, layer)
     return copied
+
+
+def has_hooks_on_output(layer: nn.Module) -> bool:
+    """Whether somebody else's hook sees what a layer returns, and may change it."""
+    return any(number >= 0 for number in layer._forward_hooks)
 
 
 def _add(number: int, layer: nn.Module, where: Where, hook: Callable[..., Any]) -> None:

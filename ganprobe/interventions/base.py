@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -142,6 +143,23 @@ class Intervention(ABC):
         """The one number that everything becomes, where it is one: then it is only filled in."""
         return None
 
+    def is_for_each_unit(self, tensor: SiteTensor) -> bool:
+        """Whether it makes of each unit of a tensor what it would make of that unit alone.
+
+        What it makes of several units is then what it makes of all, on those.
+        """
+        return False
+
+    def for_samples(self, tensor: SiteTensor, samples: slice) -> Intervention | None:
+        """The same for some samples of the batch it is meant for; None where it needs them all."""
+        return None
+
+    def for_units(self, units: tuple[int, ...] | None) -> Self:
+        """The same at other units of its site, None meaning all."""
+        changed = copy.copy(self)
+        changed.__dict__["site"] = replace(self.site, units=units)
+        return changed
+
     @property
     def is_plain(self) -> bool:
         """Whether it holds numbers alone, no tensors: then it is cheap to compare and hash."""
@@ -193,6 +211,15 @@ class Intervention(ABC):
     def __hash__(self) -> int:
         plain = [value for value in self.__dict__.values() if is_plain(value)]
         return hash((type(self).__name__, *plain))
+
+    def _changed(self, tensor: SiteTensor, samples: slice, **own: object) -> Self:
+        """A copy that holds something else, and the regions of these samples alone."""
+        changed = copy.copy(self)
+        changed.__dict__.update(own)
+        region = self.region
+        if region is not None and region.ndim == tensor.rank - 1:
+            changed.__dict__["region"] = region[samples]
+        return changed
 
     def _held(self) -> dict[str, object]:
         """What it was made with, leaving out what is as it is when nothing is said."""

@@ -67,6 +67,14 @@ class Ablate(Intervention):
     def differs_by_call(self) -> bool:
         return isinstance(self.to, Recording)
 
+    def is_for_each_unit(self, tensor: SiteTensor) -> bool:
+        is_one = isinstance(self.to, float | str)
+        is_recorded = isinstance(self.to, Recording) and recorded(self.to, self.site, tensor)[1]
+        return isinstance(self.strength, float) and (is_one or is_recorded)
+
+    def for_samples(self, tensor: SiteTensor, samples: slice) -> Ablate | None:
+        return None if self.to == "mean" else self._changed(tensor, samples)
+
     def outcome(self, tensor: SiteTensor) -> Outcome:
         axes = [axis for axis in range(tensor.rank) if axis != tensor.unit_axis]
         if isinstance(self.to, str):
@@ -110,6 +118,12 @@ class Scale(Intervention):
         super().__init__(site, units=units, region=region, strength=strength, by=numbers)
 
     by: float | tuple[float, ...] | Tensor
+
+    def is_for_each_unit(self, tensor: SiteTensor) -> bool:
+        return isinstance(self.strength, float) and isinstance(self.by, float)
+
+    def for_samples(self, tensor: SiteTensor, samples: slice) -> Scale:
+        return self._changed(tensor, samples)
 
     def outcome(self, tensor: SiteTensor) -> Outcome:
         held = along_units(self.by, tensor, "factors")
@@ -155,6 +169,12 @@ class Shift(Intervention):
 
     direction: Tensor
     amount: float | Tensor
+
+    def is_for_each_unit(self, tensor: SiteTensor) -> bool:
+        return isinstance(self.strength, float) and _has_all(self.direction, tensor)
+
+    def for_samples(self, tensor: SiteTensor, samples: slice) -> Shift:
+        return self._changed(tensor, samples, direction=_some(self.direction, tensor, samples))
 
     def outcome(self, tensor: SiteTensor) -> Outcome:
         along = self._along(tensor)
@@ -210,8 +230,26 @@ class Patch(Intervention):
 
     values: Tensor
 
+    def is_for_each_unit(self, tensor: SiteTensor) -> bool:
+        return isinstance(self.strength, float) and _has_all(self.values, tensor)
+
+    def for_samples(self, tensor: SiteTensor, samples: slice) -> Patch:
+        return self._changed(tensor, samples, values=_some(self.values, tensor, samples))
+
     def outcome(self, tensor: SiteTensor) -> Outcome:
         return Rows(self.values, tensor, "patches").like
+
+
+def _has_all(values: Tensor, tensor: SiteTensor) -> bool:
+    """Whether values are of all units of a tensor, not of the chosen ones."""
+    if values.ndim == 1 and tensor.rank > 2:
+        return len(values) == tensor.n_units
+    return tuple(values.shape[-len(tensor.shape) :]) == tensor.shape
+
+
+def _some(values: Tensor, tensor: SiteTensor, samples: slice) -> Tensor:
+    """Values of some samples, where there is a row for each."""
+    return values[samples] if values.ndim == tensor.rank else values
 
 
 def _check_fits(to: float | tuple[float, ...] | Tensor, tensor: SiteTensor) -> None:

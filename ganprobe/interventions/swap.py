@@ -64,6 +64,17 @@ class Swap(Intervention):
         held: dict[str, Any] = {"region": self.region, "strength": self.strength}
         return Swap(self.site, donor=recording, **held)
 
+    def is_for_each_unit(self, tensor: SiteTensor) -> bool:
+        if isinstance(self.donor, Recording) and not recorded(self.donor, self.site, tensor)[1]:
+            return False
+        return isinstance(self.strength, float)
+
+    def for_samples(self, tensor: SiteTensor, samples: slice) -> Swap | None:
+        if not isinstance(self.donor, Recording):
+            return None
+        some = Recording({site: rows[samples] for site, rows in self.donor.items()})
+        return self._changed(tensor, samples, donor=some)
+
     def outcome(self, tensor: SiteTensor) -> Outcome:
         if isinstance(self.donor, Latents):
             raise UsageError(f"{self!r} holds latents that were not run yet; a Probe does that")

@@ -1,0 +1,95 @@
+"""Answers from memory: while a replay lasts, some calls of some layers are not made.
+
+The place that is used is the one where `torch.nn.Module` looks for compiled code, so that a call
+that is answered touches neither the layer's forward nor its hooks. Only the thread that replays
+is answered, and everything is as it was afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Any
+
+from torch import nn
+
+from ganprobe.engine import Gate
+from ganprobe.replay.memory import Memory, Remembered
+
+__all__ = ["Answering"]
+
+_PLACE = "_compiled_call_impl"
+_NOTHING = object()
+
+Edited = Callable[[nn.Module, Any, Any], Any]
+
+
+class _Layer:
+    """One layer whose calls are answered in the order in which they come."""
+
+    def __init__(
+        self,
+        layer: nn.Module,
+        answers: Sequence[Remembered | None],
+        n_variants: int,
+        gate: Gate,
+        edited: Edited | None,
+    ) -> None:
+        self._layer, self._answers, self._n_variants = layer, answers, n_variants
+        self._gate, self._edited = gate, edited
+        self._call: Callable[..., Any] = getattr(layer, _PLACE) or layer._call_impl
+        self._n_calls = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if get_ident() != self._gate.thread:
+            return self._call(*args, **kwargs)
+        number = self._n_calls
+        self._n_calls += 1
+        found = self._answers[number] if number < len(self._answers) else None
+        if found is None:
+            return self._call(*args, **kwargs)
+        is_copied = self._edited is not None or found.answer.is_written
+        value = found.for_variants(self._n_variants, is_copied=is_copied)
+        if self._edited is None:
+            return value
+        changed = self._edited(self._layer, args, value)
+        return value if changed is None else changed
+
+
+class Answering:
+    """Answers the calls that a plan says from a memory, from `open` to `close`.
+
+    Close in ``finally``, twice: what an interruption of the first leaves, the second takes off.
+
+    Args:
+        gate: open while answers are wanted.
+        edits: for a layer that is edited, what becomes of what it returned.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        n_variants: int,
+        gate: Gate,
+        edits: Callable[[nn.Module], Edited | None],
+    ) -> None:
+        self._layers: list[tuple[nn.Module, _Layer, Any]] = []
+        for layer, numbers in memory.plan.visible.items():
+            if all(number is None for number in numbers):
+                continue
+            answers = [None if number is None else memory.remembered[number] for number in numbers]
+            answered = _Layer(layer, answers, n_variants, gate, edits(layer))
+            self._layers.append((layer, answered, layer.__dict__.get(_PLACE, _NOTHING)))
+
+    def open(self) -> None:
+        """Let the calls be answered."""
+        for layer, answered, _ in self._layers:
+            layer.__dict__[_PLACE] = answered
+
+    def close(self) -> None:
+        """Leave every layer as it was."""
+        for layer, _, before in self._layers:
+            if before is _NOTHING:
+                layer.__dict__.pop(_PLACE, None)
+            else:
+                layer.__dict__[_PLACE] = before

@@ -1,0 +1,158 @@
+"""What a replay remembers of its base forward: what the answered calls returned, and the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any
+
+from torch import Tensor, nn
+
+from ganprobe.engine import Registration, Wanted
+from ganprobe.errors import NotReplayableError
+from ganprobe.nested import place, tensors_in
+from ganprobe.replay.noise import DrawnNoise
+from ganprobe.replay.plan import Answer, ReplayPlan
+
+__all__ = ["Memory", "Remembered", "repeated"]
+
+
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """What one call returned, for the samples of the base forward."""
+
+    value: Any
+    answer: Answer
+
+    def for_variants(self, n_variants: int, *, is_copied: bool) -> Any:
+        """The same for each of so many variants, row after row; without a copy where possible."""
+        value = self.value
+        tensors = list(tensors_in(value))
+        for (path, tensor), is_batched in zip(tensors, self.answer.batched, strict=True):
+            if not is_batched:
+                made = tensor.clone() if is_copied else tensor
+            else:
+                made = (repeated if is_copied else _spread)(tensor, n_variants)
+            value = place(value, path, made)
+        return value
+
+
+@dataclass
+class Memory:
+    """What a base forward left.
+
+    Args:
+        remembered: by the number of the answer.
+    """
+
+    plan: ReplayPlan
+    n_samples: int
+    remembered: dict[int, Remembered] = field(default_factory=dict)
+    noise: list[Tensor] = field(default_factory=list)
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """While this lasts, a forward of the base fills the memory."""
+        filler = _Filler(self)
+        registration = Registration(filler.wanted())
+        try:
+            registration.add()
+            if self.plan.n_draws:
+                with filler.noise:
+                    yield
+            else:
+                yield
+        finally:
+            registration.remove()
+        if len(self.remembered) != len(self.plan.answers):
+            raise NotReplayableError("calls", "the layers of this forward run in another order")
+        self.noise = filler.noise.values
+
+
+class _Filler:
+    """The hooks that listen to a base forward."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory, self._thread = memory, get_ident()
+        self._depth = 0
+        self._counts: dict[nn.Module, int] = {}
+        self._at: dict[tuple[nn.Module, int], int] = {}
+        self.noise = DrawnNoise()
+        for number, answer in enumerate(memory.plan.answers):
+            call = memory.plan.trace.calls[answer.call]
+            self._at[call.layer, call.number] = number
+
+    def wanted(self) -> list[Wanted]:
+        layers = dict.fromkeys(layer for layer, _ in self._at)
+        wanted: list[Wanted] = []
+        for layer in layers:
+            wanted += [(layer, "begin", self._on_begin), (layer, "out", self._on_end)]
+        return wanted
+
+    def _on_begin(self, layer: nn.Module, args: object) -> None:
+        if get_ident() == self._thread:
+            number = self._counts.get(layer, 0)
+            self._counts[layer] = number + 1
+            if (layer, number) in self._at:
+                self.noise.is_away = True
+
+    def _on_end(self, layer: nn.Module, args: object, output: Any) -> None:
+        number = self._at.get((layer, self._counts.get(layer, 0) - 1))
+        if get_ident() != self._thread or number is None:
+            return
+        self.noise.is_away = False
+        answer = self._memory.plan.answers[number]
+        self._check_rows(layer, answer, output)
+        if answer.is_rewritten:
+            for path, tensor in list(tensors_in(output)):
+                output = place(output, path, tensor.clone())
+        self._memory.remembered[number] = Remembered(output, answer)
+
+    def _check_rows(self, layer: nn.Module, answer: Answer, output: Any) -> None:
+        tensors = [tensor for _, tensor in tensors_in(output)]
+        n = self._memory.n_samples
+        fits = len(tensors) == len(answer.batched) and all(
+            tensor.ndim and len(tensor) == n
+            for tensor, is_batched in zip(tensors, answer.batched, strict=True)
+            if is_batched
+        )
+        if not fits:
+            name = self._memory.plan.trace.names[layer]
+            raise NotReplayableError(
+                "batch", f"layer {name!r} returns something else for {n} samples than for one"
+            )
+
+
+def repeated(tensor: Tensor, n_variants: int) -> Tensor:
+    """(n, ...) to (n_variants * n, ...) in memory of its own, samples laid out as they were."""
+    n, row = len(tensor), tensor.shape[1:]
+    sizes = (n_variants * n, *row)
+    if _is_dense(tensor):
+        copies = tensor.new_empty_strided(sizes, (row.numel(), *tensor.stride()[1:]))
+    else:
+        copies = tensor.new_empty(sizes)
+    copies.unflatten(0, (n_variants, n)).copy_(tensor)
+    return copies
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether each sample fills its memory without gaps, in whatever order of axes."""
+    pairs = sorted(zip(tensor.stride()[1:], tensor.shape[1:], strict=True))
+    expected = 1
+    for stride, size in pairs:
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def _spread(tensor: Tensor, n_variants: int) -> Tensor:
+    """(n, ...) to (n_variants * n, ...), without a copy where there is one sample."""
+    if n_variants == 1:
+        return tensor
+    if len(tensor) == 1:
+        return tensor.expand(n_variants, *tensor.shape[1:])
+    return repeated(tensor, n_variants)

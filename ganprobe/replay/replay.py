@@ -1,0 +1,168 @@
+"""A replay plan at work: base forwards that fill a memory, and forwards that resume from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ganprobe.engine import (
+    Editing,
+    Hooks,
+    Plan,
+    PortPlan,
+    Step,
+    eager,
+    layer_names,
+)
+from ganprobe.forwards import Forwards, modes
+from ganprobe.latents import Latents
+from ganprobe.recordings import Recording, Slots
+from ganprobe.replay.answers import Answering
+from ganprobe.replay.memory import Memory
+from ganprobe.replay.noise import SameNoise
+from ganprobe.replay.plan import ReplayPlan, make_replay_plan
+from ganprobe.replay.watching import watch
+from ganprobe.sites import Port, SiteTensor
+
+__all__ = ["Replay"]
+
+
+class Replay:
+    """Forwards of a generator that resume from edited sites.
+
+    Args:
+        sites: the tensors that are edited, one for each call of a layer.
+        answers_nothing: compute everything again: forwards of whole batches of variants.
+
+    Raises:
+        NotReplayableError: it cannot be resumed there; its `kind` says why.
+    """
+
+    def __init__(
+        self, forwards: Forwards, sites: Sequence[SiteTensor], *, answers_nothing: bool = False
+    ) -> None:
+        self._forwards = forwards
+        self._module = forwards.generator.module
+        self.plan = self._make_plan(sites, answers_nothing)
+
+    def remember(
+        self, latents: Latents, *, noise_seed: int | None = 0, start: int = 0
+    ) -> tuple[Memory, Tensor]:
+        """A base forward of these latents: what it leaves, and its images.
+
+        Raises:
+            NotReplayableError: it does not go as the trace did.
+        """
+        memory = Memory(self.plan, len(latents))
+        images = self._forwards.within(
+            latents, memory.filling(), noise_seed=noise_seed, start=start
+        )
+        assert images is not None
+        return memory, images
+
+    def images(
+        self,
+        latents: Latents,
+        memory: Memory,
+        edits: Mapping[SiteTensor, Editing],
+        n_variants: int,
+    ) -> Tensor:
+        """The images of all variants, (n_variants * n, ...), sample by sample within a variant.
+
+        Args:
+            latents: those of the base.
+            edits: for each site, what makes of (n_variants * n, ...) unedited rows edited ones.
+
+        Raises:
+            NotReplayableError, ForwardError: it does not go as the base did.
+        """
+        images, _ = self._run(latents, memory, edits, n_variants, record=())
+        assert images is not None
+        return images
+
+    def recording(
+        self,
+        latents: Latents,
+        memory: Memory,
+        edits: Mapping[SiteTensor, Editing],
+        n_variants: int,
+        record: Sequence[SiteTensor],
+    ) -> Recording:
+        """What all variants leave at some sites, which are computed; it ends when all is there."""
+        _, recording = self._run(latents, memory, edits, n_variants, record)
+        return recording
+
+    def _run(
+        self,
+        latents: Latents,
+        memory: Memory,
+        edits: Mapping[SiteTensor, Editing],
+        n_variants: int,
+        record: Sequence[SiteTensor],
+    ) -> tuple[Tensor | None, Recording]:
+        hooks = Hooks(self._module, self._engine_plan(edits, record))
+        answering = Answering(memory, n_variants, hooks.gate, hooks.on_output)
+        noise = SameNoise(memory.noise, memory.n_samples, n_variants) if memory.noise else None
+        together = _InTurn(hooks, answering)
+        images = self._forwards.within(_for_variants(latents, n_variants), together.on(noise))
+        return images, hooks.finish()
+
+    def _make_plan(self, sites: Sequence[SiteTensor], answers_nothing: bool) -> ReplayPlan:
+        forwards = self._forwards
+        table = forwards.dry_run.table
+        names = {layer: those[0] for layer, those in layer_names(self._module).items()}
+        with modes(grad=False), eager():
+            one = forwards.ready(forwards.generator.sample(1))
+            trace = watch(self._module, lambda z: forwards.generator.forward(z), one, sites, names)
+        return make_replay_plan(trace, table, sites, answers_nothing=answers_nothing)
+
+    def _engine_plan(
+        self, edits: Mapping[SiteTensor, Editing], record: Sequence[SiteTensor]
+    ) -> Plan:
+        ports: dict[tuple[str, Port], list[Step]] = {}
+        for tensor, edit in edits.items():
+            call, is_answered = self.plan.visible_call(tensor)
+            is_in_place = is_answered or (tensor.is_in_place and not tensor.is_shared)
+            step = Step(tensor.value_path, call, edit=edit, is_in_place=is_in_place)
+            ports.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
+        for slot, tensor in enumerate(record):
+            call, _ = self.plan.visible_call(tensor)
+            step = Step(tensor.value_path, call, slot=slot, is_copied=tensor.is_overwritten)
+            ports.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
+        plans = tuple(PortPlan(*where, tuple(steps)) for where, steps in ports.items())
+        return Plan(plans, Slots(tuple(tensor.site for tensor in record)), bool(record))
+
+
+@dataclass
+class _InTurn:
+    """Hooks and answers, on together and off together."""
+
+    hooks: Hooks
+    answering: Answering
+
+    @contextmanager
+    def on(self, noise: AbstractContextManager[object] | None) -> Iterator[None]:
+        try:
+            self.hooks.open()
+            self.answering.open()
+            with noise or nullcontext():
+                yield
+        finally:
+            try:
+                self._close()
+            finally:
+                self._close()  # what an interruption left
+
+    def _close(self) -> None:
+        try:
+            self.answering.close()
+        finally:
+            self.hooks.close()
+
+
+def _for_variants(latents: Latents, n_variants: int) -> Latents:
+    z = latents.z
+    return Latents(z.expand(n_variants, *z.shape).flatten(0, 1))

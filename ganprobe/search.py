@@ -1,0 +1,438 @@
+"""Searches for the units of a site that matter: sets of units that drive an objective.
+
+A greedy search evaluates every unit that is left in each of its steps, a ranking every unit once.
+Both go through the methods of `Probe.sweep`, so that a candidate costs a small part of a forward,
+and pick what a plain loop of forwards would: where candidates are closer than rounding, plain
+forwards decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganprobe.errors import NotReplayableError, ParameterError
+from ganprobe.interventions import Intervention, Shift
+from ganprobe.latents import Latents
+from ganprobe.probe import Probe
+from ganprobe.progress import Bar, Progress, silent
+from ganprobe.runs import Run
+from ganprobe.sweeps import How, Method, Objective, UnitValues
+
+__all__ = ["FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"]
+
+Strategy = Literal["greedy", "rank"]
+
+_CLOSE = 1e-5
+_MOST_CLOSE = 64
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How much of what matters a gradient pre-screen kept, over the steps of a search.
+
+    Args:
+        n_kept: how many units it kept in each step.
+        n_top: the share is of the true best `n_top` units of each step.
+        share: the mean share of them that it kept, in [0, 1].
+        n_best_kept: in how many of the `n_steps` steps it kept the very best.
+    """
+
+    n_kept: int
+    n_top: int
+    share: float
+    n_best_kept: int
+    n_steps: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_kept} units kept in each step: {self.share:.0%} of the true top"
+            f" {self.n_top}, and the best one in {self.n_best_kept} of {self.n_steps} steps"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FoundUnits:
+    """A set of units that was searched for.
+
+    Args:
+        intervention: what is done to them, at its site.
+        units: in the order in which they were picked.
+        base: the objective of the unedited images, mean over the samples.
+        values: the objective with the first 1, 2, ... of the units.
+        strategy: ``"greedy"``, ``"rank"``, or ``"greedy, gradient pre-screen of 50"``.
+        n_evaluated: how many sets of units were evaluated.
+        how: by which method, why, and how it was checked.
+        recall: of the pre-screen, where it was verified.
+    """
+
+    intervention: Intervention
+    units: tuple[int, ...]
+    base: float
+    values: tuple[float, ...]
+    strategy: str
+    is_maximised: bool
+    n_evaluated: int
+    how: How
+    recall: Recall | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values, tensors that the intervention holds included."""
+        return {
+            "intervention": self.intervention.to_json(),
+            "units": list(self.units),
+            "base": self.base,
+            "values": list(self.values),
+            "strategy": self.strategy,
+            "is_maximised": self.is_maximised,
+            "n_evaluated": self.n_evaluated,
+            "how": str(self.how),
+            "recall": None if self.recall is None else asdict(self.recall),
+        }
+
+    def __repr__(self) -> str:
+        goal = "maximise" if self.is_maximised else "minimise"
+        site = self.intervention.site.whole
+        reached = f"from {self.base:.4g} to {self.values[-1]:.4g}"
+        return f"<FoundUnits: {len(self.units)} of {site} by {self.strategy} to {goal}, {reached}>"
+
+
+@dataclass(frozen=True, eq=False)
+class RandomUnits:
+    """Random sets of units, nested: what a search has to beat.
+
+    Args:
+        draws: for each draw its units, in order.
+        base: the objective of the unedited images, mean over the samples.
+        values: (draws, units) float64, the objective with the first 1, 2, ... units of each draw.
+        seed: of the draws.
+    """
+
+    intervention: Intervention
+    draws: tuple[tuple[int, ...], ...]
+    base: float
+    values: Tensor
+    seed: int
+    how: How
+
+    def __repr__(self) -> str:
+        n_draws, n_units = self.values.shape
+        return f"<RandomUnits: {n_draws} draws of {n_units} of {self.intervention.site.whole}>"
+
+
+def search_units(
+    probe: Probe,
+    latents: Latents | Tensor,
+    intervention: Intervention,
+    objective: Objective,
+    *,
+    n_units: int = 20,
+    strategy: Strategy = "greedy",
+    maximise: bool = True,
+    column: int = 0,
+    screen: int | None = None,
+    verify: bool = False,
+    method: Method | Literal["auto"] = "auto",
+    memory_limit: int | None = None,
+    noise_seed: int = 0,
+    progress: Progress = silent,
+) -> FoundUnits:
+    """The set of units at which an intervention drives an objective furthest.
+
+    With several latents the objective is their mean: one set for all (and, swapping, a donor
+    for each).
+
+    Args:
+        latents: (n, latent shape), all in one batch.
+        intervention: what is done to units, as ``Swap("conv2", donor=donors)``; those that its
+            site names are searched among, all if it names none.
+        objective: a `Measure`, which sees images in [0, 1], or a function of images (n, channels,
+            height, width) in the generator's range to (n,) or (n, k) numbers.
+        n_units: how many are picked.
+        strategy: ``"greedy"``: in each step all units that are left are tried beside those picked
+            before, and the best is picked; ``"rank"``: each unit is tried alone, once. Ties go to
+            the lowest index.
+        maximise: or else minimise.
+        column: of an objective of several numbers.
+        screen: an approximation: try in each step of a greedy search only so many units, those
+            with the largest sum of gradient times change. The objective must be differentiable.
+        verify: also try those that the screen left out, and tell its `Recall`.
+        method, memory_limit, noise_seed, progress: as for `Probe.sweep`.
+
+    Raises:
+        ParameterError: there are fewer units than are to be picked; a column or a screen that
+            does not fit.
+        NotReplayableError: the method that was asked for cannot be used.
+        UnknownNameError, SiteError, ShapeError, ForwardError: as `Probe.run`.
+
+    Source: the pre-screen is the attribution by gradient times change of Molchanov et al. 2017
+    (arXiv 1611.06440), equation 7, summed with its sign.
+
+    Example:
+        >>> import torch, ganprobe
+        >>> module = torch.nn.Sequential(
+        ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
+        >>> probe = ganprobe.Probe(ganprobe.Generator.from_module(module, latent=8))
+        >>> found = search_units(probe, torch.ones(1, 8), ganprobe.Ablate("0", to=2.0),
+        ...     lambda images: images[:, 0, 1].sum(1), n_units=3)
+        >>> sorted(found.units)
+        [3, 4, 5]
+    """
+    pool = _pool(probe, intervention, n_units)
+    _check_screen(screen, strategy, n_units, verify=verify)
+    n_sets = _n_sets(len(pool), n_units, strategy, None if verify else screen)
+    values = probe.unit_values(
+        latents,
+        intervention,
+        objective,
+        column=column,
+        n_expected=n_sets,
+        method=method,
+        memory_limit=memory_limit,
+        noise_seed=noise_seed,
+    )
+    sign = 1.0 if maximise else -1.0
+    with progress(n_sets, "candidates") as bar:
+        search = _Search(values, pool, sign, bar)
+        if strategy == "rank":
+            return _whole(values, lambda: search.rank(n_units))
+        screened = None if screen is None else _Screen(probe, values, screen)
+        return _whole(values, lambda: search.greedy(n_units, screened, verify=verify))
+
+
+def random_units(
+    probe: Probe,
+    latents: Latents | Tensor,
+    intervention: Intervention,
+    objective: Objective,
+    *,
+    n_units: int = 20,
+    n_draws: int = 10,
+    seed: int = 0,
+    column: int = 0,
+    method: Method | Literal["auto"] = "auto",
+    memory_limit: int | None = None,
+    noise_seed: int = 0,
+    progress: Progress = silent,
+) -> RandomUnits:
+    """The objective for random sets of units, nested within each draw: a search's baseline.
+
+    Draw `i` of a seed is the same whatever the number of draws is.
+
+    Args:
+        latents, intervention, objective, column, method, memory_limit, noise_seed, progress: as
+            for `search_units`.
+        n_units: how many units a draw ends with.
+        n_draws: how many draws.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: there are fewer units than are to be drawn, or fewer than one draw.
+
+    Example:
+        >>> import torch, ganprobe
+        >>> module = torch.nn.Sequential(
+        ...     torch.nn.Linear(8, 9), torch.nn.Unflatten(1, (1, 3, 3))).eval()
+        >>> probe = ganprobe.Probe(ganprobe.Generator.from_module(module, latent=8))
+        >>> random_units(probe, torch.ones(1, 8), ganprobe.Ablate("0"),
+        ...     lambda images: images.flatten(1).sum(1), n_units=3, n_draws=4)
+        <RandomUnits: 4 draws of 3 of 0>
+    """
+    pool = _pool(probe, intervention, n_units)
+    if n_draws < 1:
+        raise ParameterError(f"the number of draws is at least 1, got {n_draws}")
+    draws = tuple(_draw(pool, n_units, seed, number) for number in range(n_draws))
+    sets = [draw[: size + 1] for draw in draws for size in range(n_units)]
+    values = probe.unit_values(
+        latents,
+        intervention,
+        objective,
+        column=column,
+        n_expected=len(sets),
+        method=method,
+        memory_limit=memory_limit,
+        noise_seed=noise_seed,
+    )
+    with progress(len(sets), "sets") as bar:
+        base, *found = _whole(values, lambda: values([(), *sets], bar)).tolist()
+    curves = torch.tensor(found, dtype=torch.float64).view(n_draws, n_units)
+    return RandomUnits(values.intervention, draws, base, curves, seed, values.how)
+
+
+@dataclass
+class _Search:
+    """One search: its pool of units, and which way is up (sign 1: maximise)."""
+
+    values: UnitValues
+    pool: tuple[int, ...]
+    sign: float
+    bar: Bar
+
+    def rank(self, n_units: int) -> FoundUnits:
+        alone = [(unit,) for unit in self.pool]
+        effects = self.sign * self.values(alone, self.bar)
+        order = torch.sort(effects, descending=True, stable=True).indices[:n_units]
+        units = tuple(self.pool[place] for place in order.tolist())
+        base, *reached = self.values([units[:size] for size in range(n_units + 1)], self.bar)
+        return self._found(units, float(base), tuple(map(float, reached)), "rank")
+
+    def greedy(self, n_units: int, screen: _Screen | None, *, verify: bool) -> FoundUnits:
+        base = float(self.values([()])[0])
+        picked: tuple[int, ...] = ()
+        reached: list[float] = []
+        checks: list[tuple[int, int, bool]] = []
+        while len(picked) < n_units:
+            left = tuple(unit for unit in self.pool if unit not in picked)
+            kept = left if screen is None else screen.kept(picked, left, self.sign)
+            tried = left if verify else kept
+            values = self.values([(*picked, unit) for unit in tried], self.bar)
+            by_unit = dict(zip(tried, values.tolist(), strict=True))
+            if screen is not None and verify:
+                checks.append(_recalled(by_unit, kept, self.sign))
+            unit, value = self._best({unit: by_unit[unit] for unit in kept}, picked)
+            picked, reached = (*picked, unit), [*reached, value]
+        strategy = "greedy" if screen is None else f"greedy, gradient pre-screen of {screen.n_kept}"
+        recall = _recall(checks, screen.n_kept) if screen is not None and verify else None
+        return self._found(picked, base, tuple(reached), strategy, recall)
+
+    def _best(self, by_unit: dict[int, float], picked: tuple[int, ...]) -> tuple[int, float]:
+        """The best unit, and its value; the lowest of those that are equal.
+
+        What is closer than rounding is decided by plain forwards.
+        """
+        signed = {unit: self.sign * value for unit, value in by_unit.items()}
+        top = max(signed.values())
+        scale = max(abs(top), max(signed.values()) - min(signed.values()))
+        close = sorted(unit for unit, value in signed.items() if value >= top - _CLOSE * scale)
+        if len(close) > 1 and self.values.how.method != "single":
+            close = close[:_MOST_CLOSE]
+            plain = self.values.by_single_forwards([(*picked, unit) for unit in close])
+            signed = dict(zip(close, (self.sign * plain).tolist(), strict=True))
+        unit = max(sorted(close), key=signed.__getitem__)  # the first of equals
+        return unit, self.sign * signed[unit]
+
+    def _found(
+        self,
+        units: tuple[int, ...],
+        base: float,
+        reached: tuple[float, ...],
+        strategy: str,
+        recall: Recall | None = None,
+    ) -> FoundUnits:
+        values = self.values
+        return FoundUnits(
+            values.intervention,
+            units,
+            base,
+            reached,
+            strategy,
+            self.sign > 0,
+            values.n_evaluated,
+            values.how,
+            recall,
+        )
+
+
+class _Screen:
+    """Which units the gradient says are worth trying."""
+
+    def __init__(self, probe: Probe, values: UnitValues, n_kept: int) -> None:
+        self._probe, self._values, self.n_kept = probe, values, n_kept
+        site, whole = values.tensor.site, values.intervention.for_units(None)
+        base, edited = (self._run(edits, record=[site]) for edits in ([], [whole]))
+        self._change = edited[site] - base[site]
+
+    def _run(self, edits: Sequence[Intervention], **options: Any) -> Run:
+        base = self._values.base
+        return self._probe.run(base.latents, edits, noise_seed=base.noise_seed, **options)
+
+    def kept(self, picked: tuple[int, ...], left: Sequence[int], sign: float) -> tuple[int, ...]:
+        """The units of `left` that promise most beside those picked, by index."""
+        change, tensor = self._change, self._values.tensor
+        nothing = torch.zeros_like(change).requires_grad_()
+        edits = [self._values.intervention.for_units(picked)] if picked else []
+        run = self._run([*edits, Shift(tensor.site, direction=nothing)], grad=True)
+        with torch.enable_grad():
+            objective = self._values.with_gradient(run.images)
+        gradient = _gradient(objective, nothing)
+        axes = [axis for axis in range(change.ndim) if axis != tensor.unit_axis]
+        promise = sign * (gradient * change).sum(axes)  # (units,)
+        order = sorted(left, key=lambda unit: -float(promise[unit]))
+        return tuple(sorted(order[: self.n_kept]))
+
+
+def _gradient(objective: Tensor, nothing: Tensor) -> Tensor:
+    if not objective.requires_grad:
+        raise ParameterError(
+            "this objective has no gradient, which a screen needs; search without screen=..."
+        )
+    found = torch.autograd.grad(objective, nothing, allow_unused=True)[0]
+    return torch.zeros_like(nothing) if found is None else found
+
+
+def _recalled(by_unit: dict[int, float], kept: Sequence[int], sign: float) -> tuple[int, int, bool]:
+    """How many of the true top were kept, of how many, and whether the best was."""
+    order = sorted(by_unit, key=lambda unit: (-sign * by_unit[unit], unit))
+    top = order[: max(1, len(kept) // 2)]
+    return len(set(top) & set(kept)), len(top), order[0] in kept
+
+
+def _recall(checks: Sequence[tuple[int, int, bool]], n_kept: int) -> Recall:
+    shares = [found / n_top for found, n_top, _ in checks]
+    n_best = sum(has_best for _, _, has_best in checks)
+    n_top = max(n_top for _, n_top, _ in checks)
+    return Recall(n_kept, n_top, sum(shares) / len(shares), n_best, len(checks))
+
+
+def _whole(values: UnitValues, search: Callable[[], Found]) -> Found:
+    """What a search finds; from the beginning once more where a check on the way failed."""
+    while True:
+        try:
+            return search()
+        except NotReplayableError as error:
+            if not values.demote(error):
+                raise
+
+
+def _pool(probe: Probe, intervention: Intervention, n_units: int) -> tuple[int, ...]:
+    tensor = probe.layers().resolve_one(intervention.site)
+    units = intervention.site.units
+    pool = tuple(range(tensor.n_units)) if units is None else tuple(sorted(units))
+    if not 1 <= n_units <= len(pool):
+        raise ParameterError(
+            f"there are {len(pool)} units to choose among at {tensor.site}, got n_units={n_units}"
+        )
+    return pool
+
+
+def _check_screen(screen: int | None, strategy: str, n_units: int, *, verify: bool) -> None:
+    if strategy not in ("greedy", "rank"):
+        raise ParameterError(f"there is no strategy {strategy!r}; there is: greedy, rank")
+    if screen is None:
+        if verify:
+            raise ParameterError("there is no screen to verify; give screen=..., as in screen=50")
+        return
+    if strategy != "greedy":
+        raise ParameterError("a screen is for a greedy search; a ranking tries each unit once")
+    if screen < 1:
+        raise ParameterError(f"a screen keeps at least 1 unit, got {screen}")
+
+
+def _n_sets(n_pool: int, n_units: int, strategy: str, screen: int | None) -> int:
+    """How many sets a search evaluates."""
+    if strategy == "rank":
+        return n_pool + n_units + 1
+    return sum(min(screen or n_pool, n_pool - n_picked) for n_picked in range(n_units))
+
+
+def _draw(pool: Sequence[int], n_units: int, seed: int, number: int) -> tuple[int, ...]:
+    """A random order of the pool, as far as it goes."""
+    order = np.random.default_rng((seed, number)).permutation(len(pool))
+    return tuple(pool[place] for place in order[:n_units])

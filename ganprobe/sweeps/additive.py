@@ -1,0 +1,320 @@
+"""The additive path: where a site feeds a linear layer, units add up behind it.
+
+A linear, convolution or transposed convolution layer is a sum over its input's units. Where a site
+feeds one through operations on each unit alone, and nothing else, an edit of unit u adds
+
+    W_u * (f(h'_u) - f(h_u))
+
+to what that layer returns, f being those operations, h and h' the unit before and after the
+edit. All these contributions come from one grouped pass, of as many operations as the layer needs
+for one sample; a variant is a sum of some of them, and its replay begins behind the layer.
+
+That f keeps units apart is tested with random values, not assumed. Needs float32 or float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganprobe.engine import has_hooks_on_output
+from ganprobe.errors import NotReplayableError
+from ganprobe.interventions import Edit
+from ganprobe.layers import LayerTable
+from ganprobe.replay import ReplayPlan
+from ganprobe.sites import Port, SiteTensor
+from ganprobe.sweeps.evaluators import Replayed, Rows
+from ganprobe.sweeps.variants import Variants
+
+__all__ = ["Additive", "LinearCall", "linear_call"]
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_FORWARDS = {kind.forward for kind in (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)}
+_MOST_SOURCES = 64
+_PASS_BYTES = 64 * 2**20
+
+Term = tuple[int, int]
+"""The number of a source, and a unit of it."""
+
+
+@dataclass(frozen=True)
+class LinearCall:
+    """The call of a linear layer through which all that an edit does goes on."""
+
+    layer: nn.Module
+    given: SiteTensor
+    returned: SiteTensor
+
+
+def linear_call(plan: ReplayPlan, table: LayerTable) -> LinearCall:
+    """The linear layer that the plan's one site feeds.
+
+    Raises:
+        NotReplayableError: there is none, or something else is fed, too.
+    """
+    trace = plan.trace
+    if len(plan.sites) != 1 or plan.one_at_once is not None or trace.first_edit is None:
+        raise _not_additive("several sites are edited, or the forward depends on values")
+    for call in trace.calls:
+        is_linear = type(call.layer).forward in _FORWARDS and "forward" not in vars(call.layer)
+        if call.begin >= trace.first_edit and call.is_tainted and is_linear:
+            break
+    else:
+        raise _not_additive("no linear or convolution layer comes after the site")
+    assert call.end is not None
+    ahead = {memory for memory in trace.tainted if trace.created[memory] < call.begin}
+    goes_past = any(not ahead.isdisjoint(done.reads) for done in trace.operations[call.end :])
+    is_image = not ahead.isdisjoint(leaf.memory for leaf in trace.calls[0].leaves)
+    if goes_past or is_image:
+        raise _not_additive(f"what the site feeds goes past {call.name}, too")
+    if getattr(call.layer, "groups", 1) != 1 or has_hooks_on_output(call.layer):
+        raise _not_additive(f"{call.name} is in groups, or has a hook of its own")
+    given, returned = (_tensor_at(table, call.name, call.number, port) for port in ("in", "out"))
+    if {given.dtype, returned.dtype} - {"float32", "float64"} or given.dtype != returned.dtype:
+        raise _not_additive(f"{call.name} works in {returned.dtype}")
+    return LinearCall(call.layer, given, returned)
+
+
+def _tensor_at(table: LayerTable, name: str, number: int, port: Port | str) -> SiteTensor:
+    for tensor in table[name].tensors:
+        site = tensor.site
+        is_there = (site.port, site.call or 0, site.path) == (port, number, ())
+        if is_there and tensor.is_batched:
+            return tensor
+    raise _not_additive(f"{name} is not given one batch of tensors")
+
+
+class Additive:
+    """Sums of contributions, and replays that begin behind the linear layer.
+
+    Args:
+        ahead: replays from the site itself.
+        behind: replays from what the linear layer returns.
+        memory_limit: how many bytes contributions may take that are kept.
+
+    Raises:
+        NotReplayableError: units are not kept apart on the way to the linear layer.
+    """
+
+    def __init__(
+        self,
+        ahead: Replayed,
+        behind: Replayed,
+        linear: LinearCall,
+        *,
+        memory_limit: int,
+    ) -> None:
+        self._ahead, self.behind, self._linear = ahead, behind, linear
+        self._memory_limit = memory_limit
+        self._site = ahead.replay.plan.sites[0]
+        self._steps: Tensor | None = None
+        self._known_sources: Sequence[object] = ()
+        self._check_apart()
+
+    def images(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
+        assert variants.pieces is not None
+        self._know(variants)
+        terms = [
+            [(number, unit) for number, units in variants.pieces[variant] for unit in units]
+            for variant in chosen
+        ]
+        edits = {self._linear.returned: _Sums(terms, self)}
+        behind = self.behind
+        images = behind.replay.images(behind.base.latents, behind.memory, edits, len(chosen))
+        return images.view(len(chosen), len(behind.base), *images.shape[1:])
+
+    def n_terms(self, variants: Variants) -> int:
+        """How many contributions these variants are sums of."""
+        assert variants.pieces is not None
+        pieces = (piece for those in variants.pieces for piece in those)
+        return len({(number, unit) for number, units in pieces for unit in units})
+
+    def contributions(self, terms: Sequence[Term]) -> Tensor:
+        """(terms, n, ...): what each adds to what the linear layer returns."""
+        if self._kept is None:
+            return self._computed(terms)
+        rows = [number * self._site.n_units + unit for number, unit in terms]
+        missing = [row for row in rows if not self._is_kept[row]]
+        n_units = self._site.n_units
+        for some in _split(missing, self._per_pass):
+            made = self._computed([divmod(row, n_units) for row in some])
+            self._kept[torch.tensor(some)] = made
+            for row in some:
+                self._is_kept[row] = True
+        if rows == list(range(rows[0], rows[0] + len(rows))):
+            return self._kept[rows[0] : rows[0] + len(rows)]
+        return self._kept[torch.tensor(rows, device=self._kept.device)]
+
+    def _know(self, variants: Variants) -> None:
+        """Bring the sources as far as the linear layer, unless they are the same as before."""
+        if self._known_sources is variants.sources:
+            return
+        if len(variants.sources) > _MOST_SOURCES:
+            raise _not_additive(f"there are {len(variants.sources)} different edits of all units")
+        inputs = self._inputs(_Sourced(variants.source_edits()), len(variants.sources) + 1)
+        self._steps = inputs[1:] - inputs[:1]  # (sources, units, n, ...)
+        self._known_sources = variants.sources
+        n_rows = len(variants.sources) * self._site.n_units
+        returned = self._linear.returned
+        n_values = n_rows * len(self._ahead.base) * math.prod(returned.shape)
+        fits = n_values * inputs.element_size() <= self._memory_limit
+        shape = (n_rows, len(self._ahead.base), *returned.shape)
+        self._kept = inputs.new_empty(shape) if fits else None
+        self._is_kept = [False] * n_rows
+
+    def _inputs(self, edit: Rows, n_variants: int) -> Tensor:
+        """(variants, units, n, values of a unit, ...) that the linear layer is given."""
+        ahead, given = self._ahead, self._linear.given
+        edits = {self._site: edit}
+        latents, memory = ahead.base.latents, ahead.memory
+        recording = ahead.replay.recording(latents, memory, edits, n_variants, [given])
+        inputs = recording[given.site]
+        axis = inputs.ndim - 1 if isinstance(self._linear.layer, nn.Linear) else 1
+        n_units, size = self._site.n_units, inputs.shape[axis]
+        if size % n_units:
+            raise _not_additive(f"{given.site} has {size} units, and the site {n_units}")
+        by_unit: Tensor = inputs.movedim(axis, 1).unflatten(1, (n_units, size // n_units))
+        return torch.movedim(by_unit.unflatten(0, (n_variants, -1)), 2, 1)
+
+    def _check_apart(self) -> None:
+        """Move all units, then half of them: the others must stay as they were."""
+        half = torch.arange(self._site.n_units) % 2 == 0
+        order = torch.randperm(self._site.n_units, generator=torch.Generator().manual_seed(0))
+        is_moved = half[order]
+        base, moved, mixed = self._inputs(_Moved(self._site.unit_axis, is_moved), 3)
+        shape = [-1] + [1] * (base.ndim - 1)
+        expected = torch.where(is_moved.to(base.device).view(shape), moved, base)
+        scale = moved.abs().max().clamp(min=torch.finfo(base.dtype).tiny)
+        if not (mixed - expected).abs().max() <= 1e-5 * scale:
+            raise _not_additive("units influence each other on the way to the linear layer")
+
+    @cached_property
+    def _per_pass(self) -> int:
+        """How many contributions are computed in one pass, so that it fits in memory."""
+        size = len(self._ahead.base) * math.prod(self._linear.returned.shape)
+        return max(1, _PASS_BYTES // (size * 4))
+
+    def _computed(self, terms: Sequence[Term]) -> Tensor:
+        assert self._steps is not None
+        device = self._steps.device
+        sources, units = (torch.tensor(those, device=device) for those in zip(*terms, strict=True))
+        return _grouped(self._linear.layer, self._steps[sources, units], units)
+
+
+@dataclass(eq=False)
+class _Sums(Rows):
+    """For each variant, what the linear layer returned for the base, and its contributions."""
+
+    terms: Sequence[Sequence[Term]]
+    additive: Additive
+
+    def write(self, activation: Tensor) -> None:
+        rows = activation.unflatten(0, (len(self.terms), -1))  # (variants, n, ...)
+        common = set(self.terms[0]).intersection(*self.terms) if len(self.terms) > 1 else set()
+        if common:
+            rows += self.additive.contributions(sorted(common)).sum(0)
+        own = [[term for term in terms if term not in common] for terms in self.terms]
+        if all(len(terms) == 1 for terms in own):
+            rows += self.additive.contributions([terms[0] for terms in own])
+            return
+        for row, terms in zip(rows, own, strict=True):
+            if terms:
+                row += self.additive.contributions(terms).sum(0)
+
+
+@dataclass(eq=False)
+class _Sourced(Rows):
+    """The base, then what each source makes of all its units."""
+
+    sources: Sequence[Edit]
+
+    def write(self, activation: Tensor) -> None:
+        rows = activation.unflatten(0, (len(self.sources) + 1, -1))
+        for row, source in zip(rows[1:], self.sources, strict=True):
+            source.write(row)
+
+
+@dataclass(eq=False)
+class _Moved(Rows):
+    """The base, all units moved at random, and some of them moved."""
+
+    unit_axis: int
+    is_moved: Tensor
+
+    def write(self, activation: Tensor) -> None:
+        base, moved, mixed = activation.unflatten(0, (3, -1))
+        noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(0))
+        spread = base.std() if base.numel() > 1 else base.abs().max()
+        steps = noise.to(base.device, base.dtype) * torch.where(spread > 0, spread, 1.0)
+        moved += steps
+        shape = [1] * base.ndim
+        shape[self.unit_axis] = -1
+        mixed += steps * self.is_moved.to(base.device, base.dtype).view(shape)
+
+
+def _grouped(layer: nn.Module, steps: Tensor, units: Tensor) -> Tensor:
+    """What a linear layer, without its bias, makes of steps of single units.
+
+    Args:
+        steps: (terms, n, values of a unit, ...).
+        units: (terms,), which unit each is a step of.
+
+    Returns:
+        (terms, n, ...) as the layer returns it.
+    """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    n_terms, n, size = steps.shape[:3]
+    weight = weight.detach()
+    if isinstance(layer, nn.Linear):
+        by_unit = weight.unflatten(1, (-1, size)).movedim(1, 0)[units]  # (terms, out, size)
+        flat = steps.movedim(2, -1).flatten(1, -2)  # (terms, n * tokens, size)
+        returned = torch.bmm(flat, by_unit.transpose(1, 2))
+        return returned.view(n_terms, n, *steps.shape[3:], -1)
+    given = steps.movedim(0, 1).flatten(1, 2)  # (n, terms * size, ...)
+    if isinstance(layer, _TRANSPOSED):
+        by_unit = weight.unflatten(0, (-1, size))[units].flatten(0, 1)  # (terms * size, out, ...)
+        returned = _transposed(layer, given, by_unit, n_terms)
+    else:
+        assert isinstance(layer, _CONVOLUTIONS)
+        by_unit = weight.unflatten(1, (-1, size)).movedim(1, 0)[units].flatten(0, 1)
+        returned = _convolved(layer, given, by_unit, n_terms)
+    return torch.movedim(returned.unflatten(1, (n_terms, -1)), 1, 0)
+
+
+def _convolved(layer: nn.Module, given: Tensor, weight: Tensor, n_groups: int) -> Tensor:
+    assert isinstance(layer, _CONVOLUTIONS)
+    convolve: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[given.ndim - 3]
+    padding: Any = layer.padding
+    if layer.padding_mode != "zeros":
+        edges = layer._reversed_padding_repeated_twice
+        given, padding = functional.pad(given, edges, mode=layer.padding_mode), (0,)
+    made: Tensor = convolve(given, weight, None, layer.stride, padding, layer.dilation, n_groups)
+    return made
+
+
+def _transposed(layer: nn.Module, given: Tensor, weight: Tensor, n_groups: int) -> Tensor:
+    assert isinstance(layer, _TRANSPOSED)
+    convolve = (
+        functional.conv_transpose1d,
+        functional.conv_transpose2d,
+        functional.conv_transpose3d,
+    )[given.ndim - 3]
+    padding, more = layer.padding, layer.output_padding
+    return convolve(given, weight, None, layer.stride, padding, more, n_groups, layer.dilation)
+
+
+def _split(rows: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _not_additive(why: str) -> NotReplayableError:
+    return NotReplayableError("additive", why)

@@ -1,0 +1,86 @@
+"""Chunks: how many variants are evaluated at once, tuned to the machine while it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from ganprobe.errors import ForwardError
+
+__all__ = ["Chunks", "is_out_of_memory", "timed"]
+
+_FIRST = 16
+_GAIN = 0.97
+
+Made = TypeVar("Made")
+
+
+class Chunks:
+    """The size of the next chunk: doubled while that pays, halved where memory runs out.
+
+    Args:
+        fixed: the size, if it was asked for.
+        most: no chunk is larger.
+    """
+
+    def __init__(self, *, fixed: int | None, most: int) -> None:
+        self.most = max(1, most)
+        self._fixed = fixed
+        self._seconds: dict[int, float] = {}
+        self.size = min(fixed or _FIRST, self.most)
+        self._is_tuned = fixed is not None
+
+    def note(self, n_variants: int, seconds: float) -> None:
+        """A chunk of so many took so long."""
+        if self._is_tuned or n_variants != self.size:
+            return
+        self._seconds[self.size] = seconds / n_variants
+        self.size = self._next()
+
+    def halve(self) -> bool:
+        """After memory ran out; whether there is a smaller size."""
+        if self.size == 1:
+            return False
+        self.most = self.size = self.size // 2
+        self._seconds = {size: took for size, took in self._seconds.items() if size <= self.most}
+        return True
+
+    def _next(self) -> int:
+        best = min(self._seconds, key=self._seconds.__getitem__)
+        larger, smaller = 2 * max(self._seconds), min(self._seconds) // 2
+        if best * 2 == larger and larger <= self.most and self._pays(best, best // 2):
+            return larger
+        if best // 2 == smaller and smaller and self._pays(best, best * 2):
+            return smaller
+        self._is_tuned = True
+        return best
+
+    def _pays(self, size: int, neighbour: int) -> bool:
+        """Whether a size is clearly better than the one next to it, if that was tried."""
+        if neighbour not in self._seconds:
+            return True
+        return self._seconds[size] < _GAIN * self._seconds[neighbour]
+
+
+def timed(work: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
+    """What some work makes, and how many seconds it took, the device included."""
+    began = time.perf_counter()
+    made = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return made, time.perf_counter() - began
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what caused it, says that memory ran out."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause)
+        is_host = isinstance(cause, RuntimeError) and "can't allocate memory" in text
+        if isinstance(cause, torch.OutOfMemoryError | MemoryError) or is_host:
+            return True
+        cause = cause.__cause__ if isinstance(cause, ForwardError) else None
+    return False

@@ -1,0 +1,183 @@
+"""The ways of a sweep, from the fastest to the plainest, each checked before it is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from ganprobe.errors import GanprobeError, NotReplayableError
+from ganprobe.forwards import Forwards
+from ganprobe.replay import Replay, ReplayPlan
+from ganprobe.sites import SiteTensor
+from ganprobe.sweeps.additive import Additive, linear_call
+from ganprobe.sweeps.agreement import difference, tolerance
+from ganprobe.sweeps.evaluators import Base, Evaluator, Replayed, Single
+from ganprobe.sweeps.variants import Variants
+
+__all__ = ["METHODS", "Method", "Refusal", "Replays", "Way", "make_way"]
+
+Method = Literal["additive", "replay", "batched", "single"]
+
+METHODS: tuple[Method, ...] = ("additive", "replay", "batched", "single")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a method was not used.
+
+    Args:
+        kind: what hinders it, in one word:
+            ``"site"`` an edited tensor has no batch axis; ``"memory"`` its memory cannot be
+            followed; ``"state"`` the forward writes into memory that outlives it; ``"noise"``
+            noise that cannot be kept the same; ``"batch"`` samples of a batch influence each
+            other; ``"calls"`` layers run in another order than in the trace; ``"mismatch"`` its
+            images differ from those of plain forwards; ``"additive"`` units do not add up behind
+            the site; ``"block"`` an intervening block is open here.
+        message: the same in a sentence.
+    """
+
+    method: Method
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.message}"
+
+
+@dataclass
+class Way:
+    """A method at work on one base.
+
+    Args:
+        plan: what it computes again, if it does not compute everything.
+        one_at_once: why a chunk may hold no more than one variant, or None.
+        n_bytes: about how much memory it takes for each variant.
+        n_checked, worst: how many variants were compared with plain forwards, and the largest
+            relative difference found.
+    """
+
+    method: Method
+    evaluator: Evaluator
+    single: Single
+    plan: ReplayPlan | None = None
+    one_at_once: str | None = None
+    n_bytes: int = 0
+    n_checked: int = 0
+    worst: float = 0.0
+
+    def check(self, images: Tensor, variants: Variants, chosen: Sequence[int]) -> None:
+        """Compare images (variants, n, ...) with those of plain forwards.
+
+        Raises:
+            NotReplayableError: they differ by more than rounding.
+        """
+        if isinstance(self.evaluator, Single):
+            return
+        expected = self.single.images(variants, chosen)
+        self.compare(images, expected, f"variant {', '.join(map(str, chosen))}")
+        self.n_checked += len(chosen)
+
+    def compare(self, images: Tensor, expected: Tensor, what: str) -> None:
+        """Note how far images are from what is expected of them.
+
+        Raises:
+            NotReplayableError: by more than rounding.
+        """
+        found = difference(images, expected)
+        if not found <= tolerance(expected):
+            raise NotReplayableError(
+                "mismatch", f"its images of {what} differ from plain forwards' by {found:.1e} of"
+                " their largest value"
+            )  # fmt: skip
+        self.worst = max(self.worst, found)
+
+
+@dataclass
+class Replays:
+    """The replays of one generator, made once for each set of sites."""
+
+    forwards: Forwards
+    _made: dict[tuple[object, ...], Replay | NotReplayableError] = field(default_factory=dict)
+
+    def of(self, sites: Sequence[SiteTensor], *, answers_nothing: bool = False) -> Replay:
+        """The replay from these sites.
+
+        Raises:
+            NotReplayableError: there is none.
+        """
+        key = (tuple(tensor.site for tensor in sites), answers_nothing)
+        if key not in self._made:
+            try:
+                self._made[key] = Replay(self.forwards, sites, answers_nothing=answers_nothing)
+            except NotReplayableError as error:
+                self._made[key] = error
+        found = self._made[key]
+        if isinstance(found, NotReplayableError):
+            raise NotReplayableError(found.kind, str(found))
+        return found
+
+
+def make_way(
+    method: Method,
+    replays: Replays,
+    base: Base,
+    variants: Variants,
+    *,
+    memory_limit: int,
+    is_trusted: bool = False,
+) -> Way:
+    """A method, ready for variants of a base; unedited, it gives what a plain forward gives.
+
+    Args:
+        is_trusted: that was found out on another base.
+
+    Raises:
+        NotReplayableError: it cannot be used; its `kind` says why.
+    """
+    single = Single(replays.forwards, base)
+    if method == "single":
+        return Way(method, single, single)
+    replay = replays.of(variants.sites, answers_nothing=method == "batched")
+    replayed = Replayed(replay, base)
+    way = Way(method, replayed, single, replay.plan, replay.plan.one_at_once, replay.plan.n_bytes)
+    if method == "additive":
+        _make_additive(way, replays, replayed, variants, memory_limit)
+    if not is_trusted:
+        _check_unedited(way)
+    if method == "batched" and way.one_at_once is not None:
+        raise NotReplayableError("batch", way.one_at_once)
+    return way
+
+
+def _make_additive(
+    way: Way, replays: Replays, ahead: Replayed, variants: Variants, memory_limit: int
+) -> None:
+    if variants.pieces is None:
+        raise NotReplayableError("additive", "not all variants replace units of one site")
+    linear = linear_call(ahead.replay.plan, variants.table)
+    behind = Replayed(replays.of([linear.returned]), ahead.base)
+    way.plan, way.n_bytes = behind.replay.plan, behind.replay.plan.n_bytes
+    way.one_at_once = behind.replay.plan.one_at_once
+    way.evaluator = Additive(ahead, behind, linear, memory_limit=memory_limit)
+
+
+def _check_unedited(way: Way) -> None:
+    """One unedited variant is the base, and each of two is.
+
+    A way that fails with two at once goes on with one.
+    """
+    evaluator = way.evaluator
+    replayed = evaluator.behind if isinstance(evaluator, Additive) else evaluator
+    assert isinstance(replayed, Replayed)
+    expected = replayed.base_images
+    way.compare(replayed.unedited(1)[0], expected, "nothing edited")
+    if way.one_at_once is not None:
+        return
+    try:
+        for images in replayed.unedited(2):
+            way.compare(images, expected, "nothing edited, twice in a batch,")
+    except GanprobeError as error:
+        way.one_at_once = f"samples of a batch influence each other: {error}"
