@@ -22,6 +22,7 @@ from ganprobe.engine.port_run import StopForward
 from ganprobe.engine.registration import (
     Registration,
     Wanted,
+    has_hooks,
     has_hooks_on_output,
     without_hooks,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Wanted",
     "dry_run",
     "eager",
+    "has_hooks",
     "has_hooks_on_output",
     "is_block_open",
     "kept_noise",

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-__all__ = ["Registration", "Wanted", "has_hooks_on_output", "without_hooks"]
+__all__ = ["Registration", "Wanted", "has_hooks", "has_hooks_on_output", "without_hooks"]
 
 Where = Literal["begin", "in", "out"]
 """``"in"`` and ``"out"`` come after the user's own hooks there; ``"begin"`` ahead of them."""
@@ -73,6 +73,11 @@ def without_hooks(copied: nn.Module) -> nn.Module:
             if number < 0:
                 _remove(number, layer)
     return copied
+
+
+def has_hooks(layer: nn.Module) -> bool:
+    """Whether there is any hook on a layer's forward."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
 def has_hooks_on_output(layer: nn.Module) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from ganprobe.engine import Gate
+from ganprobe.replay.folding import Folding
 from ganprobe.replay.memory import Memory, Remembered
 
 __all__ = ["Answering"]
@@ -39,6 +40,7 @@ class _Layer:
         self._gate, self._edited = gate, edited
         self._call: Callable[..., Any] = getattr(layer, _PLACE) or layer._call_impl
         self._n_calls = 0
+        self.is_channels_last = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if get_ident() != self._gate.thread:
@@ -49,7 +51,8 @@ class _Layer:
         if found is None:
             return self._call(*args, **kwargs)
         is_copied = self._edited is not None or found.answer.is_written
-        value = found.for_variants(self._n_variants, is_copied=is_copied)
+        layout = {"is_copied": is_copied, "is_channels_last": self.is_channels_last}
+        value = found.for_variants(self._n_variants, **layout)
         if self._edited is None:
             return value
         changed = self._edited(self._layer, args, value)
@@ -64,6 +67,8 @@ class Answering:
     Args:
         gate: open while answers are wanted.
         edits: for a layer that is edited, what becomes of what it returned.
+        folding: which other layers may be computed otherwise.
+        is_channels_last: copies of feature maps are handed out with channels last in memory.
     """
 
     def __init__(
@@ -72,24 +77,34 @@ class Answering:
         n_variants: int,
         gate: Gate,
         edits: Callable[[nn.Module], Edited | None],
+        folding: Folding,
+        *,
+        is_channels_last: bool,
     ) -> None:
-        self._layers: list[tuple[nn.Module, _Layer, Any]] = []
+        self._gate, self._folding = gate, folding
+        self._calls: list[tuple[nn.Module, Callable[..., Any], Any]] = []
         for layer, numbers in memory.plan.visible.items():
             if all(number is None for number in numbers):
                 continue
             answers = [None if number is None else memory.remembered[number] for number in numbers]
             answered = _Layer(layer, answers, n_variants, gate, edits(layer))
-            self._layers.append((layer, answered, layer.__dict__.get(_PLACE, _NOTHING)))
+            answered.is_channels_last = is_channels_last
+            self._take(layer, answered)
 
     def open(self) -> None:
-        """Let the calls be answered."""
-        for layer, answered, _ in self._layers:
-            layer.__dict__[_PLACE] = answered
+        """Let the calls be answered; hooks are on by now."""
+        for layer, call in self._folding.calls(self._gate):
+            self._take(layer, call)
+        for layer, call, _ in self._calls:
+            layer.__dict__[_PLACE] = call
 
     def close(self) -> None:
         """Leave every layer as it was."""
-        for layer, _, before in self._layers:
+        for layer, _, before in self._calls:
             if before is _NOTHING:
                 layer.__dict__.pop(_PLACE, None)
             else:
                 layer.__dict__[_PLACE] = before
+
+    def _take(self, layer: nn.Module, call: Callable[..., Any]) -> None:
+        self._calls.append((layer, call, layer.__dict__.get(_PLACE, _NOTHING)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ganprobe.engine import Registration, Wanted
@@ -26,7 +27,9 @@ class Remembered:
     value: Any
     answer: Answer
 
-    def for_variants(self, n_variants: int, *, is_copied: bool) -> Any:
+    def for_variants(
+        self, n_variants: int, *, is_copied: bool, is_channels_last: bool = False
+    ) -> Any:
         """The same for each of so many variants, row after row; without a copy where possible."""
         value = self.value
         tensors = list(tensors_in(value))
@@ -34,7 +37,9 @@ class Remembered:
             if not is_batched:
                 made = tensor.clone() if is_copied else tensor
             else:
-                made = (repeated if is_copied else _spread)(tensor, n_variants)
+                made = _spread(tensor, n_variants)
+                if is_copied:
+                    made = repeated(tensor, n_variants, is_channels_last=is_channels_last)
             value = place(value, path, made)
         return value
 
@@ -125,11 +130,14 @@ class _Filler:
             )
 
 
-def repeated(tensor: Tensor, n_variants: int) -> Tensor:
+def repeated(tensor: Tensor, n_variants: int, *, is_channels_last: bool = False) -> Tensor:
     """(n, ...) to (n_variants * n, ...) in memory of its own, samples laid out as they were."""
     n, row = len(tensor), tensor.shape[1:]
     sizes = (n_variants * n, *row)
-    if _is_dense(tensor):
+    if is_channels_last and tensor.ndim == 4:
+        like: Any = {"dtype": tensor.dtype, "device": tensor.device}
+        copies = torch.empty(sizes, memory_format=torch.channels_last, **like)
+    elif _is_dense(tensor):
         copies = tensor.new_empty_strided(sizes, (row.numel(), *tensor.stride()[1:]))
     else:
         copies = tensor.new_empty(sizes)

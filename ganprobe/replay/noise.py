@@ -30,7 +30,7 @@ class DrawnNoise(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         drawn = func(*args, **(kwargs or {}))
-        if is_draw(func) and not self.is_away:
+        if is_draw(func, args) and not self.is_away:
             self.values += [leaf.clone() for leaf in _tensors(drawn)]
         return drawn
 
@@ -51,7 +51,7 @@ class SameNoise(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         drawn = func(*args, **(kwargs or {}))
-        if is_draw(func):
+        if is_draw(func, args):
             for leaf in _tensors(drawn):
                 self._replace(leaf)
         return drawn

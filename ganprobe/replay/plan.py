@@ -79,6 +79,15 @@ class ReplayPlan:
         return seen
 
     @property
+    def computed_layers(self) -> list[nn.Module]:
+        """The layers all of whose calls are computed."""
+        return [
+            layer
+            for layer, numbers in self.visible.items()
+            if all(number is None for number in numbers)
+        ]
+
+    @property
     def skips(self) -> bool:
         """Whether anything is answered from memory."""
         return bool(self.answers)

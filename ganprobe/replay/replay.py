@@ -21,6 +21,7 @@ from ganprobe.forwards import Forwards, modes
 from ganprobe.latents import Latents
 from ganprobe.recordings import Recording, Slots
 from ganprobe.replay.answers import Answering
+from ganprobe.replay.folding import Folding
 from ganprobe.replay.memory import Memory
 from ganprobe.replay.noise import SameNoise
 from ganprobe.replay.plan import ReplayPlan, make_replay_plan
@@ -37,6 +38,9 @@ class Replay:
         sites: the tensors that are edited, one for each call of a layer.
         answers_nothing: compute everything again: forwards of whole batches of variants.
 
+    Set `is_channels_last` to have feature maps go on with channels last in memory, which some
+    convolutions are faster with, and modules that take views of them cannot bear.
+
     Raises:
         NotReplayableError: it cannot be resumed there; its `kind` says why.
     """
@@ -47,6 +51,8 @@ class Replay:
         self._forwards = forwards
         self._module = forwards.generator.module
         self.plan = self._make_plan(sites, answers_nothing)
+        self._folding = Folding(self.plan.computed_layers)
+        self.is_channels_last = False
 
     def remember(
         self, latents: Latents, *, noise_seed: int | None = 0, start: int = 0
@@ -104,7 +110,14 @@ class Replay:
         record: Sequence[SiteTensor],
     ) -> tuple[Tensor | None, Recording]:
         hooks = Hooks(self._module, self._engine_plan(edits, record))
-        answering = Answering(memory, n_variants, hooks.gate, hooks.on_output)
+        answering = Answering(
+            memory,
+            n_variants,
+            hooks.gate,
+            hooks.on_output,
+            self._folding,
+            is_channels_last=self.is_channels_last,
+        )
         noise = SameNoise(memory.noise, memory.n_samples, n_variants) if memory.noise else None
         together = _InTurn(hooks, answering)
         images = self._forwards.within(_for_variants(latents, n_variants), together.on(noise))

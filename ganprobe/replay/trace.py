@@ -142,11 +142,12 @@ class Trace:
             self.first_edit = len(self.operations)
             for call in self.calls:
                 call.is_early = call.end is not None
-        for position in self._stack:
-            self.calls[position].is_tainted = True
-        memory = self.memory(tensor)
-        self.created.setdefault(memory, len(self.operations))
-        self.tainted.add(memory)
+        made = frozenset([self.memory(tensor)])
+        for memory in made:
+            self.created.setdefault(memory, len(self.operations))
+        self.tainted |= made
+        call = self._stack[-1] if self._stack else None
+        self.operations.append(Operation("edit", call, frozenset(), made, made, is_tainted=True))
 
     def operate(
         self,

@@ -63,9 +63,16 @@ def watch(
     return trace
 
 
-def is_draw(operation: Any) -> bool:
-    """Whether an operation draws random numbers."""
-    return torch.Tag.nondeterministic_seeded in operation.tags
+def is_draw(operation: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an operation draws random numbers; attention without dropout does not."""
+    if torch.Tag.nondeterministic_seeded not in operation.tags:
+        return False
+    names = [argument.name for argument in operation._schema.arguments]
+    if "dropout_p" not in names:
+        return True
+    place = names.index("dropout_p")
+    default = operation._schema.arguments[place].default_value
+    return bool(args[place] if place < len(args) else default)
 
 
 class _Watcher:
@@ -148,7 +155,7 @@ class _Operations(TorchDispatchMode):
         trace = self._watcher.trace
         name = func._overloadpacket.__name__
         given = _tensors((args, kwargs))
-        draws = is_draw(func)
+        draws = is_draw(func, args)
         is_reached = trace.is_reached(given)
         is_tainted = trace.operate(
             str(func),

@@ -119,6 +119,11 @@ class Additive:
         self._known_sources: Sequence[object] = ()
         self._check_apart()
 
+    @property
+    def replay(self) -> Replay:
+        """That which gives the images."""
+        return self.behind.replay
+
     def images(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
         assert variants.pieces is not None
         self._know(variants)

@@ -14,6 +14,7 @@ __all__ = ["Chunks", "is_out_of_memory", "timed"]
 
 _FIRST = 16
 _GAIN = 0.97
+_N_TIMED = 2
 
 Made = TypeVar("Made")
 
@@ -29,7 +30,7 @@ class Chunks:
     def __init__(self, *, fixed: int | None, most: int) -> None:
         self.most = max(1, most)
         self._fixed = fixed
-        self._seconds: dict[int, float] = {}
+        self._times: dict[int, list[float]] = {}
         self.size = min(fixed or _FIRST, self.most)
         self._is_tuned = fixed is not None
 
@@ -37,20 +38,22 @@ class Chunks:
         """A chunk of so many took so long."""
         if self._is_tuned or n_variants != self.size:
             return
-        self._seconds[self.size] = seconds / n_variants
-        self.size = self._next()
+        self._times.setdefault(self.size, []).append(seconds / n_variants)
+        if len(self._times[self.size]) == _N_TIMED:
+            self.size = self._next()
 
     def halve(self) -> bool:
         """After memory ran out; whether there is a smaller size."""
         if self.size == 1:
             return False
         self.most = self.size = self.size // 2
-        self._seconds = {size: took for size, took in self._seconds.items() if size <= self.most}
+        self._times = {size: took for size, took in self._times.items() if size <= self.most}
         return True
 
     def _next(self) -> int:
-        best = min(self._seconds, key=self._seconds.__getitem__)
-        larger, smaller = 2 * max(self._seconds), min(self._seconds) // 2
+        seconds = {size: min(took) for size, took in self._times.items()}
+        best = min(seconds, key=seconds.__getitem__)
+        larger, smaller = 2 * max(seconds), min(seconds) // 2
         if best * 2 == larger and larger <= self.most and self._pays(best, best // 2):
             return larger
         if best // 2 == smaller and smaller and self._pays(best, best * 2):
@@ -60,9 +63,9 @@ class Chunks:
 
     def _pays(self, size: int, neighbour: int) -> bool:
         """Whether a size is clearly better than the one next to it, if that was tried."""
-        if neighbour not in self._seconds:
+        if neighbour not in self._times:
             return True
-        return self._seconds[size] < _GAIN * self._seconds[neighbour]
+        return min(self._times[size]) < _GAIN * min(self._times[neighbour])
 
 
 def timed(work: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
