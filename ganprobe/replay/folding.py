@@ -71,7 +71,7 @@ class _Folded:
         layer = self._layer
         weight = layer.weight.flatten(1).t()  # (out * kernel, in)
         columns = weight @ maps.flatten(2)  # (n, out * kernel, cells)
-        size = [
+        size: Any = [
             (cells - 1) * stride - 2 * padding + dilation * (kernel - 1) + more + 1
             for cells, stride, padding, dilation, kernel, more in zip(
                 maps.shape[2:],

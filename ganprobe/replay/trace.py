@@ -146,8 +146,8 @@ class Trace:
         for memory in made:
             self.created.setdefault(memory, len(self.operations))
         self.tainted |= made
-        call = self._stack[-1] if self._stack else None
-        self.operations.append(Operation("edit", call, frozenset(), made, made, is_tainted=True))
+        inner = self._stack[-1] if self._stack else None
+        self.operations.append(Operation("edit", inner, frozenset(), made, made, is_tainted=True))
 
     def operate(
         self,

@@ -28,7 +28,7 @@ from ganprobe.engine import has_hooks_on_output
 from ganprobe.errors import NotReplayableError
 from ganprobe.interventions import Edit
 from ganprobe.layers import LayerTable
-from ganprobe.replay import ReplayPlan
+from ganprobe.replay import Replay, ReplayPlan
 from ganprobe.sites import Port, SiteTensor
 from ganprobe.sweeps.evaluators import Replayed, Rows
 from ganprobe.sweeps.variants import Variants
@@ -308,13 +308,15 @@ def _convolved(layer: nn.Module, given: Tensor, weight: Tensor, n_groups: int) -
 
 def _transposed(layer: nn.Module, given: Tensor, weight: Tensor, n_groups: int) -> Tensor:
     assert isinstance(layer, _TRANSPOSED)
-    convolve = (
+    convolve: Any = (
         functional.conv_transpose1d,
         functional.conv_transpose2d,
         functional.conv_transpose3d,
     )[given.ndim - 3]
     padding, more = layer.padding, layer.output_padding
-    return convolve(given, weight, None, layer.stride, padding, more, n_groups, layer.dilation)
+    how = (layer.stride, padding, more, n_groups, layer.dilation)
+    made: Tensor = convolve(given, weight, None, *how)
+    return made
 
 
 def _split(rows: Sequence[int], size: int) -> list[Sequence[int]]:
