@@ -171,7 +171,7 @@ class Shift(Intervention):
     amount: float | Tensor
 
     def is_for_each_unit(self, tensor: SiteTensor) -> bool:
-        return isinstance(self.strength, float) and _has_all(self.direction, tensor)
+        return isinstance(self.strength, float) and _has_all(self.direction, self.site, tensor)
 
     def for_samples(self, tensor: SiteTensor, samples: slice) -> Shift:
         return self._changed(tensor, samples, direction=_some(self.direction, tensor, samples))
@@ -231,7 +231,7 @@ class Patch(Intervention):
     values: Tensor
 
     def is_for_each_unit(self, tensor: SiteTensor) -> bool:
-        return isinstance(self.strength, float) and _has_all(self.values, tensor)
+        return isinstance(self.strength, float) and _has_all(self.values, self.site, tensor)
 
     def for_samples(self, tensor: SiteTensor, samples: slice) -> Patch:
         return self._changed(tensor, samples, values=_some(self.values, tensor, samples))
@@ -240,8 +240,11 @@ class Patch(Intervention):
         return Rows(self.values, tensor, "patches").like
 
 
-def _has_all(values: Tensor, tensor: SiteTensor) -> bool:
-    """Whether values are of all units of a tensor, not of the chosen ones."""
+def _has_all(values: Tensor, site: Site, tensor: SiteTensor) -> bool:
+    """Whether values are of all units of a tensor, not of the chosen ones in their order."""
+    units = site.units
+    if units is not None and len(units) == tensor.n_units and list(units) != sorted(units):
+        return False
     if values.ndim == 1 and tensor.rank > 2:
         return len(values) == tensor.n_units
     return tuple(values.shape[-len(tensor.shape) :]) == tensor.shape

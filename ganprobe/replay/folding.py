@@ -94,6 +94,7 @@ def _can_be_folded(layer: nn.Module) -> bool:
         and "forward" not in vars(layer)
         and layer.out_channels <= _MOST_CHANNELS
         and layer.groups == 1
+        and all(more < step for more, step in zip(layer.output_padding, layer.stride, strict=True))
         and layer.weight.device.type == "cpu"
     )
 

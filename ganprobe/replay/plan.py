@@ -193,6 +193,7 @@ class _Choice:
         call = self._trace.calls[position]
         assert call.end is not None
         memories = {leaf.memory for leaf in call.leaves}
+        memories |= {made for made, source in self._trace.copied.items() if source in memories}
         later = enumerate(self._trace.operations[call.end :], start=call.end)
         writers = [at for at, done in later if done.writes & memories]
         batched = tuple(self._is_batched(call, leaf) is True for leaf in call.leaves)

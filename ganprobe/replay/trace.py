@@ -90,6 +90,7 @@ class Trace:
         created: by memory, before which operation it was made.
         sizes: by memory, in bytes.
         tainted: which memory an edit reaches.
+        copied: by memory that an edit made, which memory it was made of.
         escapes: what turned a value that an edit reaches into Python's, or into a shape.
         lost_noise: what drew random numbers that depend on the edit.
     """
@@ -100,6 +101,7 @@ class Trace:
     created: dict[int, int] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     tainted: set[int] = field(default_factory=set)
+    copied: dict[int, int] = field(default_factory=dict)
     escapes: list[str] = field(default_factory=list)
     lost_noise: list[str] = field(default_factory=list)
     first_edit: int | None = None
@@ -136,8 +138,8 @@ class Trace:
                 self._end(call, returned)
                 return
 
-    def mark(self, tensor: Tensor) -> None:
-        """An edit is made to this tensor, here and now."""
+    def mark(self, tensor: Tensor, *, source: Tensor | None = None) -> None:
+        """An edit is made to this tensor, here and now, or to a copy of its source."""
         if self.first_edit is None:
             self.first_edit = len(self.operations)
             for call in self.calls:
@@ -146,6 +148,8 @@ class Trace:
         for memory in made:
             self.created.setdefault(memory, len(self.operations))
         self.tainted |= made
+        if source is not None:
+            self.copied |= dict.fromkeys(made, self.memory(source))
         inner = self._stack[-1] if self._stack else None
         self.operations.append(Operation("edit", inner, frozenset(), made, made, is_tainted=True))
 

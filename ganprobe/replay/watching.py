@@ -114,7 +114,7 @@ class _Mark:
         self._watcher.is_paused = True
         copied = activation.clone()
         self._watcher.is_paused = False
-        self.write(copied)
+        self._watcher.trace.mark(copied, source=activation)
         return copied
 
     def write(self, activation: Tensor) -> None:

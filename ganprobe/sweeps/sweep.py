@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
+from ganprobe.engine import is_block_open
 from ganprobe.errors import NotReplayableError, ParameterError
 from ganprobe.generators import Generator
 from ganprobe.measures import Measure
 from ganprobe.progress import Bar, Progress
 from ganprobe.sweeps.agreement import difference, tolerance
 from ganprobe.sweeps.evaluation import Evaluation, How, Options
-from ganprobe.sweeps.evaluators import Base
+from ganprobe.sweeps.evaluators import Base, Single
 from ganprobe.sweeps.variants import Variants
 from ganprobe.sweeps.ways import Replays
 
@@ -188,7 +189,38 @@ def _values(
 
 
 def _samples_at_once(replays: Replays, base: Base, variants: Variants) -> int:
+    """How many samples are taken together: all, unless a few give the same without the others."""
+    size = min(len(base), max(1, _ROWS // max(1, len(variants))))
     draws_noise = replays.forwards.dry_run.table.draws_noise
-    if len(base) == 1 or draws_noise or not variants.can_be_split:
+    if size == len(base) or draws_noise or is_block_open() or not variants.can_be_split:
         return len(base)
-    return min(len(base), max(1, _ROWS // max(1, len(variants))))
+    try:
+        depends_on_values = replays.of(variants.sites).plan.one_at_once is not None
+    except NotReplayableError:
+        return len(base)
+    if depends_on_values or not _go_alone(replays, base, variants, size):
+        return len(base)
+    return size
+
+
+def _go_alone(replays: Replays, base: Base, variants: Variants, size: int) -> bool:
+    """Whether plain forwards of some samples give what those of more of them give."""
+    n = min(len(base), max(_ROWS, 2 * size))
+    edited = sorted({0, len(variants) // 2, len(variants) - 1})
+    together = _plain(replays, base, variants, slice(0, n), edited)
+    alone = [
+        _plain(replays, base, variants, slice(start, min(start + size, n)), edited)
+        for start in range(0, n, size)
+    ]
+    return difference(torch.cat(alone, dim=1), together) <= tolerance(together)
+
+
+def _plain(
+    replays: Replays, base: Base, variants: Variants, block: slice, edited: Sequence[int]
+) -> Tensor:
+    """(edited and unedited, n, ...) images of some samples."""
+    own = Base(base.latents[block], base.noise_seed, base.start + block.start)
+    single = Single(replays.forwards, own)
+    nothing = replace(variants, each=[()], pieces=None)
+    images = single.images(variants.for_samples(block), edited)
+    return torch.cat([single.images(nothing, [0]), images])
