@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from described import read_described
-from ganprobe import Ablate, ActivationStore, Probe, Swap
+from ganprobe import Ablate, ActivationStore, Latents, Probe, Swap, search_units
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 FOLDER = Path(os.environ.get("GANPROBE_TEST_WEIGHTS", BESIDE))
@@ -77,6 +77,24 @@ def greedy_swaps(n_picks: int) -> list[int]:
 def test_greedy_swaps_find_the_units_that_a_plain_loop_found(n_picks: int) -> None:
     golden = json.loads((FOLDER / "mnist_swap_gan_golden.json").read_text())
     assert greedy_swaps(n_picks) == golden["eval"]["indices"][:n_picks]
+
+
+@pytest.mark.parametrize("method", ["auto", "replay"])
+def test_a_greedy_search_finds_the_units_that_a_plain_loop_found(method: str) -> None:
+    golden = json.loads((FOLDER / "mnist_swap_gan_golden.json").read_text())
+    probe = Probe(read_described(DESCRIPTION))
+    stored = json.loads(DESCRIPTION.read_text())["stored_latents"]
+    source, donor = (torch.tensor(stored[name][:1]) for name in ("ones", "threes"))
+    base = probe.images(source)
+    found = search_units(
+        probe,
+        source,
+        Swap("act2", donor=Latents(donor)),
+        lambda images: (images - base).square().flatten(1).mean(1),
+        method=method,  # type: ignore[arg-type]
+    )
+    assert list(found.units) == golden["eval"]["indices"]
+    assert found.how.method in ({method} if method == "replay" else {"additive", "replay"})
 
 
 def test_its_activations_are_recorded(tmp_path: Path) -> None:

@@ -22,24 +22,35 @@ __all__ = ["command"]
 @click.argument("generator")
 @click.argument("sites", nargs=-1, metavar="[SITE]...")
 @click.option("--inputs", is_flag=True, help="Also list what each layer is given.")
+@click.option(
+    "--replay", is_flag=True, help="Also print what a sweep from SITE computes again, and why."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(generator: str, sites: tuple[str, ...], inputs: bool, as_json: bool) -> None:
+def command(
+    generator: str, sites: tuple[str, ...], inputs: bool, replay: bool, as_json: bool
+) -> None:
     """List the sites of GENERATOR: where its activations can be recorded and edited.
 
     One dry run of two samples finds them. Write a site as it stands in the first column, with
     units where you mean only some: conv2#3,7,10-20. Its input is conv2:in. With SITE, only those
     are listed; it may be a pattern, in which * stands for part of a name and ** for any names.
 
+    A sweep over many edits at SITE computes again only what such an edit reaches; all else
+    answers from memory. With --replay, what that is.
+
     \b
     Examples:
       ganprobe layers digits
       ganprobe layers digits 'conv?' 'conv3.*'
       ganprobe layers digits --inputs
+      ganprobe layers digits conv2 --replay
       ganprobe layers digits --json
     """
     from ganprobe.catalogue import load
     from ganprobe.probe import Probe
 
+    if replay and (as_json or not sites):
+        raise click.UsageError("--replay goes with a SITE and without --json")
     probe = Probe(load(generator))
     layers = _listed(probe, sites, inputs=inputs)
     if as_json:
@@ -49,6 +60,8 @@ def command(generator: str, sites: tuple[str, ...], inputs: bool, as_json: bool)
     columns = ("site", "type", "units", "map", "dtype", "calls", "parameters", "note")
     rows = (row for layer in layers for row in _rows(layer))
     print_table(columns, rows, numbers=("units", "calls", "parameters"))
+    if replay:
+        click.echo(f"\n{probe.replay_plan(sites)}")
 
 
 def _listed(probe: Probe, sites: Sequence[str], *, inputs: bool) -> list[Layer]:

@@ -74,6 +74,17 @@ def test_a_pattern_records_every_site_that_it_matches(
         assert sorted(map(str, store.sites)) == ["conv2#0", "conv3#0", "conv4#0"]
 
 
+def test_layers_tell_what_a_replay_computes(ganprobe_command: Command) -> None:
+    finished = ganprobe_command("layers", "digits", "conv2", "--replay")
+    assert finished.status == 0
+    assert "replay from conv2: computes 20% of" in finished.out
+    assert "fc1         from memory  before the edit" in finished.out
+    for arguments in (["--replay"], ["conv2", "--replay", "--json"]):
+        wrong = ganprobe_command("layers", "digits", *arguments)
+        assert (wrong.status, wrong.out) == (2, "")
+        assert "--replay goes with a SITE and without --json" in wrong.err
+
+
 def test_layers_show_the_classic_feature_maps(ganprobe_command: Command) -> None:
     layers = {
         layer["layer"]: layer
