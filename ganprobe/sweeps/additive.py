@@ -18,11 +18,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ganprobe.engine import has_hooks_on_output
 from ganprobe.errors import NotReplayableError
@@ -30,16 +28,15 @@ from ganprobe.interventions import Edit
 from ganprobe.layers import LayerTable
 from ganprobe.replay import Replay, ReplayPlan
 from ganprobe.sites import Port, SiteTensor
+from ganprobe.sweeps.contributions import LINEAR, contributions
 from ganprobe.sweeps.evaluators import Replayed, Rows
 from ganprobe.sweeps.variants import Variants
 
 __all__ = ["Additive", "LinearCall", "linear_call"]
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_FORWARDS = {kind.forward for kind in (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)}
+_FORWARDS = {kind.forward for kind in LINEAR}
 _MOST_SOURCES = 64
-_PASS_BYTES = 64 * 2**20
+_PASS_BYTES = 32 * 2**20
 
 Term = tuple[int, int]
 """The number of a source, and a unit of it."""
@@ -98,7 +95,8 @@ class Additive:
     Args:
         ahead: replays from the site itself.
         behind: replays from what the linear layer returns.
-        memory_limit: how many bytes contributions may take that are kept.
+        memory_limit: half of it is for contributions; if they do not fit, they are computed anew
+            whenever they are needed.
 
     Raises:
         NotReplayableError: units are not kept apart on the way to the linear layer.
@@ -117,6 +115,7 @@ class Additive:
         self._site = ahead.replay.plan.sites[0]
         self._steps: Tensor | None = None
         self._known_sources: Sequence[object] = ()
+        self._total: tuple[frozenset[Term], Tensor | None] = (frozenset(), None)
         self._check_apart()
 
     @property
@@ -136,9 +135,11 @@ class Additive:
         images = behind.replay.images(behind.base.latents, behind.memory, edits, len(chosen))
         return images.view(len(chosen), len(behind.base), *images.shape[1:])
 
-    def n_terms(self, variants: Variants) -> int:
-        """How many contributions these variants are sums of."""
+    def n_terms(self, variants: Variants, n_expected: int) -> int:
+        """How many contributions so many variants are sums of, of which these are the first."""
         assert variants.pieces is not None
+        if n_expected > len(variants):
+            return min(n_expected, len(variants.sources) * self._site.n_units)
         pieces = (piece for those in variants.pieces for piece in those)
         return len({(number, unit) for number, units in pieces for unit in units})
 
@@ -158,6 +159,18 @@ class Additive:
             return self._kept[rows[0] : rows[0] + len(rows)]
         return self._kept[torch.tensor(rows, device=self._kept.device)]
 
+    def total(self, terms: frozenset[Term]) -> Tensor:
+        """(n, ...): what all of these add; only what is new since it was last asked for."""
+        known, total = self._total
+        if total is None or not known <= terms:
+            known, total = frozenset(), None
+        if new := sorted(terms - known):
+            added = self.contributions(new).sum(0)
+            total = added if total is None else total + added
+        assert total is not None
+        self._total = (terms, total)
+        return total
+
     def _know(self, variants: Variants) -> None:
         """Bring the sources as far as the linear layer, unless they are the same as before."""
         if self._known_sources is variants.sources:
@@ -167,10 +180,11 @@ class Additive:
         inputs = self._inputs(_Sourced(variants.source_edits()), len(variants.sources) + 1)
         self._steps = inputs[1:] - inputs[:1]  # (sources, units, n, ...)
         self._known_sources = variants.sources
+        self._total = (frozenset(), None)
         n_rows = len(variants.sources) * self._site.n_units
         returned = self._linear.returned
         n_values = n_rows * len(self._ahead.base) * math.prod(returned.shape)
-        fits = n_values * inputs.element_size() <= self._memory_limit
+        fits = n_values * inputs.element_size() <= self._memory_limit // 2
         shape = (n_rows, len(self._ahead.base), *returned.shape)
         self._kept = inputs.new_empty(shape) if fits else None
         self._is_kept = [False] * n_rows
@@ -205,13 +219,13 @@ class Additive:
     def _per_pass(self) -> int:
         """How many contributions are computed in one pass, so that it fits in memory."""
         size = len(self._ahead.base) * math.prod(self._linear.returned.shape)
-        return max(1, _PASS_BYTES // (size * 4))
+        return max(1, min(_PASS_BYTES, self._memory_limit // 8) // (size * 4))
 
     def _computed(self, terms: Sequence[Term]) -> Tensor:
         assert self._steps is not None
         device = self._steps.device
         sources, units = (torch.tensor(those, device=device) for those in zip(*terms, strict=True))
-        return _grouped(self._linear.layer, self._steps[sources, units], units)
+        return contributions(self._linear.layer, self._steps[sources, units], units)
 
 
 @dataclass(eq=False)
@@ -223,9 +237,11 @@ class _Sums(Rows):
 
     def write(self, activation: Tensor) -> None:
         rows = activation.unflatten(0, (len(self.terms), -1))  # (variants, n, ...)
-        common = set(self.terms[0]).intersection(*self.terms) if len(self.terms) > 1 else set()
-        if common:
-            rows += self.additive.contributions(sorted(common)).sum(0)
+        common = frozenset(self.terms[0]).intersection(*self.terms)
+        if len(self.terms) > 1 and common:
+            rows += self.additive.total(common)
+        else:
+            common = frozenset()
         own = [[term for term in terms if term not in common] for terms in self.terms]
         if all(len(terms) == 1 for terms in own):
             rows += self.additive.contributions([terms[0] for terms in own])
@@ -263,60 +279,6 @@ class _Moved(Rows):
         shape = [1] * base.ndim
         shape[self.unit_axis] = -1
         mixed += steps * self.is_moved.to(base.device, base.dtype).view(shape)
-
-
-def _grouped(layer: nn.Module, steps: Tensor, units: Tensor) -> Tensor:
-    """What a linear layer, without its bias, makes of steps of single units.
-
-    Args:
-        steps: (terms, n, values of a unit, ...).
-        units: (terms,), which unit each is a step of.
-
-    Returns:
-        (terms, n, ...) as the layer returns it.
-    """
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    n_terms, n, size = steps.shape[:3]
-    weight = weight.detach()
-    if isinstance(layer, nn.Linear):
-        by_unit = weight.unflatten(1, (-1, size)).movedim(1, 0)[units]  # (terms, out, size)
-        flat = steps.movedim(2, -1).flatten(1, -2)  # (terms, n * tokens, size)
-        returned = torch.bmm(flat, by_unit.transpose(1, 2))
-        return returned.view(n_terms, n, *steps.shape[3:], -1)
-    given = steps.movedim(0, 1).flatten(1, 2)  # (n, terms * size, ...)
-    if isinstance(layer, _TRANSPOSED):
-        by_unit = weight.unflatten(0, (-1, size))[units].flatten(0, 1)  # (terms * size, out, ...)
-        returned = _transposed(layer, given, by_unit, n_terms)
-    else:
-        assert isinstance(layer, _CONVOLUTIONS)
-        by_unit = weight.unflatten(1, (-1, size)).movedim(1, 0)[units].flatten(0, 1)
-        returned = _convolved(layer, given, by_unit, n_terms)
-    return torch.movedim(returned.unflatten(1, (n_terms, -1)), 1, 0)
-
-
-def _convolved(layer: nn.Module, given: Tensor, weight: Tensor, n_groups: int) -> Tensor:
-    assert isinstance(layer, _CONVOLUTIONS)
-    convolve: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[given.ndim - 3]
-    padding: Any = layer.padding
-    if layer.padding_mode != "zeros":
-        edges = layer._reversed_padding_repeated_twice
-        given, padding = functional.pad(given, edges, mode=layer.padding_mode), (0,)
-    made: Tensor = convolve(given, weight, None, layer.stride, padding, layer.dilation, n_groups)
-    return made
-
-
-def _transposed(layer: nn.Module, given: Tensor, weight: Tensor, n_groups: int) -> Tensor:
-    assert isinstance(layer, _TRANSPOSED)
-    convolve: Any = (
-        functional.conv_transpose1d,
-        functional.conv_transpose2d,
-        functional.conv_transpose3d,
-    )[given.ndim - 3]
-    padding, more = layer.padding, layer.output_padding
-    how = (layer.stride, padding, more, n_groups, layer.dilation)
-    made: Tensor = convolve(given, weight, None, *how)
-    return made
 
 
 def _split(rows: Sequence[int], size: int) -> list[Sequence[int]]:

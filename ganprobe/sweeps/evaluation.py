@@ -187,6 +187,8 @@ class Evaluation:
         if self._way is None or self._chunks is None:
             self._way, self._reason = self._choose()
             most = self.options.bytes_on(self.base.latents.z.device)
+            if isinstance(self._way.evaluator, Additive):
+                most //= 2  # the other half is for contributions
             per_variant = 2 * self._way.n_bytes * len(self.base) or 1
             is_lone = self._way.one_at_once is not None or self._way.method == "single"
             most_at_once = 1 if is_lone else most // per_variant
@@ -263,7 +265,8 @@ class Evaluation:
         seconds = _least(evaluate, n_times, device)
         kept = 0.0
         if isinstance(way.evaluator, Additive):
-            kept = (first - seconds) * way.evaluator.n_terms(self.variants) / n
+            n_terms = way.evaluator.n_terms(self.variants, n_expected)
+            kept = (first - seconds) * n_terms / n
         if n_expected >= _SOME:
             seconds = _with_better_layout(way, evaluate, seconds, n_times, device)
         return seconds / n + kept / n_expected
