@@ -42,6 +42,7 @@ __all__ = [
     "StoreError",
     "UnknownNameError",
     "UsageError",
+    "is_out_of_memory",
     "nearest_names",
 ]
 
@@ -142,6 +143,18 @@ class ParameterError(UsageError):
 
 class OutputExistsError(UsageError, FileExistsError):
     """The output is already there and may not be replaced."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what caused it, says that memory ran out."""
+    cause: BaseException | None = error
+    while cause is not None:
+        is_device = type(cause).__name__ == "OutOfMemoryError"  # of torch, not imported for this
+        is_host = isinstance(cause, RuntimeError) and "can't allocate memory" in str(cause)
+        if is_device or is_host or isinstance(cause, MemoryError):
+            return True
+        cause = cause.__cause__ if isinstance(cause, ForwardError) else None
+    return False
 
 
 def nearest_names(name: str, known: Iterable[str], *, n: int = 3) -> list[str]:

@@ -13,7 +13,7 @@ This is the only package that touches forward hooks.
 from __future__ import annotations
 
 from ganprobe.engine.compiled import eager
-from ganprobe.engine.dry_run import DRY_RUN_SAMPLES, dry_run, layer_names
+from ganprobe.engine.dry_run import DRY_RUN_SAMPLES, dry_run, layer_names, tensors_held
 from ganprobe.engine.gate import Gate, is_block_open
 from ganprobe.engine.hooks import Hooks
 from ganprobe.engine.noise import kept_noise, same_noise
@@ -49,5 +49,6 @@ __all__ = [
     "layer_names",
     "make_plan",
     "same_noise",
+    "tensors_held",
     "without_hooks",
 ]

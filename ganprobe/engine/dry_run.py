@@ -21,7 +21,7 @@ from ganprobe.layers import Layer, LayerTable
 from ganprobe.nested import Path, arguments, tensors_in
 from ganprobe.sites import Port, Site, SiteTensor, usual_unit_axis
 
-__all__ = ["DRY_RUN_SAMPLES", "dry_run", "layer_names"]
+__all__ = ["DRY_RUN_SAMPLES", "dry_run", "layer_names", "tensors_held"]
 
 DRY_RUN_SAMPLES = 2
 """Samples in the dry run: two tell a batch axis from an axis of size 1."""
@@ -53,17 +53,17 @@ def dry_run(
         if torch.nn.parameter.is_lazy(parameter):
             raise UsageError(f"{parameter_name!r} has no shape yet; run the module once first")
     names = layer_names(module)
-    watcher = _Watcher(shared=_storages(_held_by(module)))
+    watcher = _Watcher(shared=_storages(tensors_held(module)))
     with torch.no_grad(), muted(), kept_noise(module) as drawn, watcher.on(names):
         forward()
-    watcher.shared |= _storages(_held_by(module))  # also what the forward was the first to make
+    watcher.shared |= _storages(tensors_held(module))  # also what the forward was the first to make
     layers = [_layer(layer, names[layer], watcher) for layer in watcher.finished]
     idle = [known for layer in names.keys() - watcher.finished.keys() for known in names[layer]]
     make = partial(LayerTable, generator=name, idle=idle, draws_noise=drawn.is_so)
     return make(_with_unit_axes(layers, make(layers), unit_axes or {}))
 
 
-def _held_by(module: nn.Module) -> Iterator[Tensor]:
+def tensors_held(module: nn.Module) -> Iterator[Tensor]:
     """Every tensor that outlives a forward: parameters, buffers, other attributes."""
     for layer in module.modules():
         for value in vars(layer).values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,8 +72,7 @@ class Memory:
                 yield
         finally:
             registration.remove()
-        if len(self.remembered) != len(self.plan.answers):
-            raise NotReplayableError("calls", "the layers of this forward run in another order")
+        filler.check()
         self.noise = filler.noise.values
 
 
@@ -85,16 +85,27 @@ class _Filler:
         self._counts: dict[nn.Module, int] = {}
         self._at: dict[tuple[nn.Module, int], int] = {}
         self.noise = DrawnNoise()
+        self._expected = Counter(call.layer for call in memory.plan.trace.calls)
         for number, answer in enumerate(memory.plan.answers):
             call = memory.plan.trace.calls[answer.call]
             self._at[call.layer, call.number] = number
 
     def wanted(self) -> list[Wanted]:
-        layers = dict.fromkeys(layer for layer, _ in self._at)
         wanted: list[Wanted] = []
-        for layer in layers:
+        for layer in self._expected:
             wanted += [(layer, "begin", self._on_begin), (layer, "out", self._on_end)]
         return wanted
+
+    def check(self) -> None:
+        """Raise `NotReplayableError` unless every layer ran as often as in the trace."""
+        for layer, n_calls in self._expected.items():
+            if self._counts.get(layer, 0) != n_calls:
+                raise NotReplayableError(
+                    "calls",
+                    f"layer {self._memory.plan.trace.names[layer]!r} ran"
+                    f" {self._counts.get(layer, 0)} times in this forward, and {n_calls} times in"
+                    " the trace: which layers run depends on the input",
+                )
 
     def _on_begin(self, layer: nn.Module, args: object) -> None:
         if get_ident() == self._thread:

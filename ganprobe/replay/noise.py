@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from ganprobe.engine import Editing
 from ganprobe.errors import NotReplayableError
-from ganprobe.replay.watching import is_draw
+from ganprobe.replay.operations import EveryOperation, is_draw, tensors_of
 
-__all__ = ["DrawnNoise", "SameNoise"]
+__all__ = ["Aside", "DrawnNoise", "SameNoise"]
 
 
-class DrawnNoise(TorchDispatchMode):
+class DrawnNoise(EveryOperation):
     """Keeps what is drawn while it is on, except while `is_away`.
 
     Args:
@@ -22,39 +21,35 @@ class DrawnNoise(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.values: list[Tensor] = []
         self.is_away = False
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        drawn = func(*args, **(kwargs or {}))
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         if is_draw(func, args) and not self.is_away:
-            self.values += [leaf.clone() for leaf in _tensors(drawn)]
-        return drawn
+            self.values += [leaf.clone() for leaf in tensors_of(out)]
 
 
-class SameNoise(TorchDispatchMode):
+class SameNoise(EveryOperation):
     """Gives every draw the values that it had in the base forward, to all variants alike.
+
+    Args:
+        is_away: an edit is being made, which draws what it likes.
 
     Raises:
         NotReplayableError: more is drawn than was, or in another shape.
     """
 
     def __init__(self, values: list[Tensor], n_samples: int, n_variants: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._values, self._n_samples, self._n_variants = values, n_samples, n_variants
         self._n_used = 0
+        self.is_away = False
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        drawn = func(*args, **(kwargs or {}))
-        if is_draw(func, args):
-            for leaf in _tensors(drawn):
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        if is_draw(func, args) and not self.is_away:
+            for leaf in tensors_of(out):
                 self._replace(leaf)
-        return drawn
 
     def _replace(self, drawn: Tensor) -> None:
         if self._n_used == len(self._values):
@@ -74,5 +69,22 @@ class SameNoise(TorchDispatchMode):
             )
 
 
-def _tensors(drawn: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(drawn) if isinstance(leaf, Tensor)]
+class Aside:
+    """An edit whose own draws are left as they are."""
+
+    def __init__(self, edit: Editing, noise: SameNoise) -> None:
+        self._edit, self._noise = edit, noise
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        self._noise.is_away = True
+        try:
+            return self._edit(activation)
+        finally:
+            self._noise.is_away = False
+
+    def write(self, activation: Tensor) -> None:
+        self._noise.is_away = True
+        try:
+            self._edit.write(activation)
+        finally:
+            self._noise.is_away = False

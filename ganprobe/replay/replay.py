@@ -17,13 +17,14 @@ from ganprobe.engine import (
     eager,
     layer_names,
 )
+from ganprobe.errors import ForwardError, NotReplayableError, is_out_of_memory
 from ganprobe.forwards import Forwards, modes
 from ganprobe.latents import Latents
 from ganprobe.recordings import Recording, Slots
 from ganprobe.replay.answers import Answering
 from ganprobe.replay.folding import Folding
 from ganprobe.replay.memory import Memory
-from ganprobe.replay.noise import SameNoise
+from ganprobe.replay.noise import Aside, SameNoise
 from ganprobe.replay.plan import ReplayPlan, make_replay_plan
 from ganprobe.replay.watching import watch
 from ganprobe.sites import Port, SiteTensor
@@ -50,6 +51,7 @@ class Replay:
     ) -> None:
         self._forwards = forwards
         self._module = forwards.generator.module
+        self.table = forwards.dry_run.table
         self.plan = self._make_plan(sites, answers_nothing)
         self._folding = Folding(self.plan.computed_layers)
         self.is_channels_last = False
@@ -109,6 +111,9 @@ class Replay:
         n_variants: int,
         record: Sequence[SiteTensor],
     ) -> tuple[Tensor | None, Recording]:
+        noise = SameNoise(memory.noise, memory.n_samples, n_variants) if memory.noise else None
+        if noise is not None:
+            edits = {tensor: Aside(edit, noise) for tensor, edit in edits.items()}
         hooks = Hooks(self._module, self._engine_plan(edits, record))
         answering = Answering(
             memory,
@@ -118,19 +123,25 @@ class Replay:
             self._folding,
             is_channels_last=self.is_channels_last,
         )
-        noise = SameNoise(memory.noise, memory.n_samples, n_variants) if memory.noise else None
         together = _InTurn(hooks, answering)
-        images = self._forwards.within(_for_variants(latents, n_variants), together.on(noise))
-        return images, hooks.finish()
+        try:
+            images = self._forwards.within(_for_variants(latents, n_variants), together.on(noise))
+            return images, hooks.finish()
+        except NotReplayableError:
+            raise
+        except ForwardError as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotReplayableError("calls", f"a replay failed: {error}") from error
 
     def _make_plan(self, sites: Sequence[SiteTensor], answers_nothing: bool) -> ReplayPlan:
         forwards = self._forwards
-        table = forwards.dry_run.table
         names = {layer: those[0] for layer, those in layer_names(self._module).items()}
+        self._layers = {name: layer for layer, name in names.items()}
         with modes(grad=False), eager():
             one = forwards.ready(forwards.generator.sample(1))
             trace = watch(self._module, lambda z: forwards.generator.forward(z), one, sites, names)
-        return make_replay_plan(trace, table, sites, answers_nothing=answers_nothing)
+        return make_replay_plan(trace, self.table, sites, answers_nothing=answers_nothing)
 
     def _engine_plan(
         self, edits: Mapping[SiteTensor, Editing], record: Sequence[SiteTensor]
@@ -139,7 +150,10 @@ class Replay:
         for tensor, edit in edits.items():
             call, is_answered = self.plan.visible_call(tensor)
             is_in_place = is_answered or (tensor.is_in_place and not tensor.is_shared)
-            step = Step(tensor.value_path, call, edit=edit, is_in_place=is_in_place)
+            n_calls = len(self.plan.visible[self._layers[tensor.site.layer]])
+            step = Step(
+                tensor.value_path, call, edit=edit, is_in_place=is_in_place, n_calls=n_calls
+            )
             ports.setdefault((tensor.site.layer, tensor.site.port), []).append(step)
         for slot, tensor in enumerate(record):
             call, _ = self.plan.visible_call(tensor)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from ganprobe.nested import Path, leaves_in
@@ -119,6 +120,15 @@ class Trace:
             self._alive.append(tensor)
             self.sizes[self._numbers[address]] = storage.nbytes()
         return self._numbers[address]
+
+    def hold(self, tensor: Tensor) -> None:
+        """This tensor outlives the forward."""
+        if tensor.layout == torch.strided:
+            self.created.setdefault(self.memory(tensor), BEFORE)
+
+    def knows(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether what is used after the edit is held, or was made before everybody's eyes."""
+        return self.first_edit is None or all(self.memory(one) in self.created for one in tensors)
 
     def begin_call(self, layer: nn.Module) -> None:
         """A layer is being called."""

@@ -11,24 +11,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from ganprobe.engine import Hooks, Plan, PortPlan, Registration, Step, Wanted, kept_noise
+from ganprobe.engine import (
+    Hooks,
+    Plan,
+    PortPlan,
+    Registration,
+    Step,
+    Wanted,
+    kept_noise,
+    tensors_held,
+)
 from ganprobe.errors import NotReplayableError
 from ganprobe.latents import Latents
+from ganprobe.replay.operations import EveryOperation, is_draw, tensors_of
 from ganprobe.replay.trace import Trace
 from ganprobe.sites import Port, SiteTensor
 
-__all__ = ["is_draw", "watch"]
+__all__ = ["watch"]
 
 _READS_SHAPE = {"empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like",
                 "randint_like", "new_empty", "new_zeros", "new_ones", "new_full",
                 "new_empty_strided"}  # fmt: skip
+_LIFTS = {"lift_fresh", "lift_fresh_copy"}
 _OVERWRITES = {"normal_", "uniform_", "random_", "exponential_", "cauchy_", "log_normal_",
                "geometric_", "bernoulli_"}  # fmt: skip
 _LEAVE_TORCH = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr}
+
+_MAKE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
+"""Of a list, they take numbers out of the tensors in it."""
 
 
 def watch(
@@ -48,6 +61,8 @@ def watch(
     trace = Trace(dict(names))
     latents = replace(latents, z=latents.z.clone())
     trace.created[trace.memory(latents.z)] = 0  # not what outlives the forward
+    for tensor in tensors_held(module):
+        trace.hold(tensor)
     watcher = _Watcher(trace)
     hooks = Hooks(module, _marking(sites, _Mark(watcher)))
     with torch.no_grad(), kept_noise(module), watcher.on(names):
@@ -61,18 +76,6 @@ def watch(
             hooks.close()  # what an interruption left
     trace.forget_tensors()
     return trace
-
-
-def is_draw(operation: Any, args: tuple[Any, ...]) -> bool:
-    """Whether an operation draws random numbers; attention without dropout does not."""
-    if torch.Tag.nondeterministic_seeded not in operation.tags:
-        return False
-    names = [argument.name for argument in operation._schema.arguments]
-    if "dropout_p" not in names:
-        return True
-    place = names.index("dropout_p")
-    default = operation._schema.arguments[place].default_value
-    return bool(args[place] if place < len(args) else default)
 
 
 class _Watcher:
@@ -130,38 +133,36 @@ def _marking(sites: Iterable[SiteTensor], mark: _Mark) -> Plan:
     return Plan(tuple(PortPlan(*where, tuple(steps)) for where, steps in ports.items()))
 
 
-class _Operations(TorchDispatchMode):
-    """Sees every operation that reaches a device, also those of scripted functions."""
+class _Operations(EveryOperation):
+    """Puts every operation into the trace."""
 
     def __init__(self, watcher: _Watcher) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._watcher = watcher
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        returned = func(*args, **kwargs)
-        if not self._watcher.is_paused:
-            try:
-                self._note(func, args, kwargs, returned)
-            except (NotImplementedError, RuntimeError) as error:  # sparse, nested: no one memory
-                raise NotReplayableError(
-                    "memory", f"the memory of a tensor of {func} cannot be followed: {error}"
-                ) from error
-        return returned
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        if self._watcher.is_paused:
+            return
+        try:
+            self._note(func, args, kwargs, out)
+        except (NotImplementedError, RuntimeError) as error:  # sparse, nested: no one memory
+            raise NotReplayableError(
+                "memory", f"the memory of a tensor of {func} cannot be followed: {error}"
+            ) from error
 
     def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         trace = self._watcher.trace
         name = func._overloadpacket.__name__
-        given = _tensors((args, kwargs))
+        given = tensors_of((args, kwargs))
         draws = is_draw(func, args)
+        if name not in _LIFTS and not trace.knows(given):
+            trace.escapes.append(f"a tensor that {func} is given, of unknown origin,")
         is_reached = trace.is_reached(given)
         is_tainted = trace.operate(
             str(func),
             given,
             _written(func, args, kwargs),
-            _tensors(out),
+            tensors_of(out),
             reads_values=name not in _READS_SHAPE and not (draws and name in _OVERWRITES),
             draws=draws,
             flops=_flops(func, args, kwargs, out),
@@ -185,14 +186,11 @@ class _Escapes(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         watcher = self._watcher
-        is_looked_at = func in _LEAVE_TORCH and not watcher.is_paused
-        if is_looked_at and watcher.trace.is_reached(_tensors(args)):
+        is_made = func in _MAKE_OF_NUMBERS and bool(args) and not isinstance(args[0], Tensor)
+        is_looked_at = (func in _LEAVE_TORCH or is_made) and not watcher.is_paused
+        if is_looked_at and watcher.trace.is_reached(tensors_of(args)):
             watcher.trace.escapes.append(f"Tensor.{func.__name__}")
         return func(*args, **(kwargs or {}))
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
@@ -201,7 +199,7 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[T
         if argument.alias_info is not None and argument.alias_info.is_write:
             is_there = position < len(args)
             written.append(args[position] if is_there else kwargs.get(argument.name))
-    return _tensors(written)
+    return tensors_of(written)
 
 
 def _gives_python(out: Any) -> bool:
@@ -214,7 +212,7 @@ def _shape_depends(func: Any, args: tuple[Any, ...]) -> bool:
         return False
     if func._overloadpacket is not torch.ops.aten.index:
         return True
-    return any(index.dtype in (torch.bool, torch.uint8) for index in _tensors(args[1]))
+    return any(index.dtype in (torch.bool, torch.uint8) for index in tensors_of(args[1]))
 
 
 def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:

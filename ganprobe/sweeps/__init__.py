@@ -15,9 +15,10 @@ are looked at once more. What fails is refused with a reason, and the next one t
 
 from __future__ import annotations
 
-from ganprobe.sweeps.evaluation import N_TRIAL, Evaluation, How, Options
+from ganprobe.sweeps.evaluation import Evaluation, How, Options
 from ganprobe.sweeps.evaluators import Base
 from ganprobe.sweeps.sweep import Measured, MeasuredSweep, Objective, Sweep, measured_sweep
+from ganprobe.sweeps.trial import N_TRIAL
 from ganprobe.sweeps.unit_values import UnitValues
 from ganprobe.sweeps.variants import Variant, Variants, read_variants
 from ganprobe.sweeps.ways import METHODS, Method, Refusal, Replays

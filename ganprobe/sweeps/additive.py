@@ -28,13 +28,15 @@ from ganprobe.interventions import Edit
 from ganprobe.layers import LayerTable
 from ganprobe.replay import Replay, ReplayPlan
 from ganprobe.sites import Port, SiteTensor
+from ganprobe.sweeps.agreement import difference, tolerance
 from ganprobe.sweeps.contributions import LINEAR, contributions
-from ganprobe.sweeps.evaluators import Replayed, Rows
+from ganprobe.sweeps.evaluators import Replayed, Rows, far
 from ganprobe.sweeps.variants import Variants
 
 __all__ = ["Additive", "LinearCall", "linear_call"]
 
 _FORWARDS = {kind.forward for kind in LINEAR}
+_FEW = 8
 _MOST_SOURCES = 64
 _PASS_BYTES = 32 * 2**20
 
@@ -116,14 +118,16 @@ class Additive:
         self._steps: Tensor | None = None
         self._known_sources: Sequence[object] = ()
         self._total: tuple[frozenset[Term], Tensor | None] = (frozenset(), None)
-        self._check_apart()
+        self._check()
 
     @property
     def replay(self) -> Replay:
         """That which gives the images."""
         return self.behind.replay
 
-    def images(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
+    def images(
+        self, variants: Variants, chosen: Sequence[int], *, is_disturbed: bool = False
+    ) -> Tensor:
         assert variants.pieces is not None
         self._know(variants)
         terms = [
@@ -131,9 +135,7 @@ class Additive:
             for variant in chosen
         ]
         edits = {self._linear.returned: _Sums(terms, self)}
-        behind = self.behind
-        images = behind.replay.images(behind.base.latents, behind.memory, edits, len(chosen))
-        return images.view(len(chosen), len(behind.base), *images.shape[1:])
+        return self.behind.edited(edits, len(chosen), is_disturbed=is_disturbed)
 
     def n_terms(self, variants: Variants, n_expected: int) -> int:
         """How many contributions so many variants are sums of, of which these are the first."""
@@ -177,7 +179,7 @@ class Additive:
             return
         if len(variants.sources) > _MOST_SOURCES:
             raise _not_additive(f"there are {len(variants.sources)} different edits of all units")
-        inputs = self._inputs(_Sourced(variants.source_edits()), len(variants.sources) + 1)
+        inputs, _ = self._inputs(_Sourced(variants.source_edits()), len(variants.sources) + 1)
         self._steps = inputs[1:] - inputs[:1]  # (sources, units, n, ...)
         self._known_sources = variants.sources
         self._total = (frozenset(), None)
@@ -189,31 +191,42 @@ class Additive:
         self._kept = inputs.new_empty(shape) if fits else None
         self._is_kept = [False] * n_rows
 
-    def _inputs(self, edit: Rows, n_variants: int) -> Tensor:
-        """(variants, units, n, values of a unit, ...) that the linear layer is given."""
-        ahead, given = self._ahead, self._linear.given
-        edits = {self._site: edit}
-        latents, memory = ahead.base.latents, ahead.memory
-        recording = ahead.replay.recording(latents, memory, edits, n_variants, [given])
+    def _inputs(self, edit: Rows, n_variants: int) -> tuple[Tensor, Tensor]:
+        """What the linear layer is given, (variants, units, n, values of a unit, ...), and returns.
+
+        What it returns is (variants, n, ...).
+        """
+        ahead, given, returned = self._ahead, self._linear.given, self._linear.returned
+        recording = ahead.replay.recording(
+            ahead.base.latents, ahead.memory, {self._site: edit}, n_variants, [given, returned]
+        )
         inputs = recording[given.site]
         axis = inputs.ndim - 1 if isinstance(self._linear.layer, nn.Linear) else 1
         n_units, size = self._site.n_units, inputs.shape[axis]
         if size % n_units:
             raise _not_additive(f"{given.site} has {size} units, and the site {n_units}")
         by_unit: Tensor = inputs.movedim(axis, 1).unflatten(1, (n_units, size // n_units))
-        return torch.movedim(by_unit.unflatten(0, (n_variants, -1)), 2, 1)
+        by_variant = torch.movedim(by_unit.unflatten(0, (n_variants, -1)), 2, 1)
+        outputs = recording[returned.site]
+        return by_variant, outputs.view(n_variants, -1, *outputs.shape[1:])
 
-    def _check_apart(self) -> None:
-        """Move all units, then half of them: the others must stay as they were."""
-        half = torch.arange(self._site.n_units) % 2 == 0
-        order = torch.randperm(self._site.n_units, generator=torch.Generator().manual_seed(0))
-        is_moved = half[order]
-        base, moved, mixed = self._inputs(_Moved(self._site.unit_axis, is_moved), 3)
-        shape = [-1] + [1] * (base.ndim - 1)
-        expected = torch.where(is_moved.to(base.device).view(shape), moved, base)
-        scale = moved.abs().max().clamp(min=torch.finfo(base.dtype).tiny)
-        if not (mixed - expected).abs().max() <= 1e-5 * scale:
-            raise _not_additive("units influence each other on the way to the linear layer")
+    def _check(self) -> None:
+        """Move all units far away, then some: others must stay, and what is returned add up."""
+        n_units = self._site.n_units
+        order = torch.randperm(n_units, generator=torch.Generator().manual_seed(0))
+        half, few = order[: (n_units + 1) // 2], order[:_FEW]
+        edit = _Moved(self._site.unit_axis, (half, few))
+        inputs, returned = self._inputs(edit, 4)
+        base, moved, *some = inputs
+        for units, mixed in zip((half, few), some, strict=True):
+            expected = base.clone()
+            expected[units] = moved[units]
+            if not difference(mixed, expected) <= tolerance(expected):
+                raise _not_additive("units influence each other on the way to the linear layer")
+        steps = moved[few] - base[few]
+        added = contributions(self._linear.layer, steps, few.to(base.device)).sum(0)
+        if not difference(returned[0] + added, returned[3]) <= tolerance(returned):
+            raise _not_additive(f"what {self._linear.returned.site} returns is no sum over units")
 
     @cached_property
     def _per_pass(self) -> int:
@@ -265,20 +278,18 @@ class _Sourced(Rows):
 
 @dataclass(eq=False)
 class _Moved(Rows):
-    """The base, all units moved at random, and some of them moved."""
+    """The base; all units moved far away; and some of them, once for each choice of units."""
 
     unit_axis: int
-    is_moved: Tensor
+    choices: Sequence[Tensor]
 
     def write(self, activation: Tensor) -> None:
-        base, moved, mixed = activation.unflatten(0, (3, -1))
-        noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(0))
-        spread = base.std() if base.numel() > 1 else base.abs().max()
-        steps = noise.to(base.device, base.dtype) * torch.where(spread > 0, spread, 1.0)
+        base, moved, *some = activation.unflatten(0, (len(self.choices) + 2, -1))
+        steps = far(base)
         moved += steps
-        shape = [1] * base.ndim
-        shape[self.unit_axis] = -1
-        mixed += steps * self.is_moved.to(base.device, base.dtype).view(shape)
+        for units, mixed in zip(self.choices, some, strict=True):
+            index = units.to(base.device)
+            mixed.index_add_(self.unit_axis, index, steps.index_select(self.unit_axis, index))
 
 
 def _split(rows: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -8,11 +8,10 @@ from typing import TypeVar
 
 import torch
 
-from ganprobe.errors import ForwardError
+__all__ = ["Chunks", "first_size", "timed"]
 
-__all__ = ["Chunks", "is_out_of_memory", "timed"]
-
-_FIRST = 16
+_CACHE = 8 * 2**20
+_FIRST, _LARGEST_FIRST = 2, 64
 _GAIN = 0.97
 _N_TIMED = 2
 
@@ -25,13 +24,14 @@ class Chunks:
     Args:
         fixed: the size, if it was asked for.
         most: no chunk is larger.
+        first: the size to begin with.
     """
 
-    def __init__(self, *, fixed: int | None, most: int) -> None:
+    def __init__(self, *, fixed: int | None, most: int, first: int = 16) -> None:
         self.most = max(1, most)
         self._fixed = fixed
         self._times: dict[int, list[float]] = {}
-        self.size = min(fixed or _FIRST, self.most)
+        self.size = min(fixed or first, self.most)
         self._is_tuned = fixed is not None
 
     def note(self, n_variants: int, seconds: float) -> None:
@@ -68,6 +68,22 @@ class Chunks:
         return min(self._times[size]) < _GAIN * min(self._times[neighbour])
 
 
+def first_size(n_bytes: int) -> int:
+    """A good guess: a power of two at which a chunk stays in a processor's cache.
+
+    Args:
+        n_bytes: what one variant takes.
+
+    Example:
+        >>> first_size(100_000), first_size(10**7)
+        (64, 2)
+    """
+    size = _FIRST
+    while size < _LARGEST_FIRST and 2 * size * n_bytes <= _CACHE:
+        size *= 2
+    return size
+
+
 def timed(work: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
     """What some work makes, and how many seconds it took.
 
@@ -81,15 +97,3 @@ def timed(work: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
     if is_cuda:
         torch.cuda.synchronize(device)
     return made, clock() - began
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what caused it, says that memory ran out."""
-    cause: BaseException | None = error
-    while cause is not None:
-        text = str(cause)
-        is_host = isinstance(cause, RuntimeError) and "can't allocate memory" in text
-        if isinstance(cause, torch.OutOfMemoryError | MemoryError) or is_host:
-            return True
-        cause = cause.__cause__ if isinstance(cause, ForwardError) else None
-    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,23 +10,25 @@ import torch
 from torch import Tensor
 
 from ganprobe.engine import is_block_open
-from ganprobe.errors import ForwardError, GanprobeError, NotReplayableError, ParameterError
+from ganprobe.errors import (
+    ForwardError,
+    NotReplayableError,
+    ParameterError,
+    is_out_of_memory,
+)
 from ganprobe.replay import ReplayPlan
 from ganprobe.sweeps.additive import Additive
-from ganprobe.sweeps.chunks import Chunks, is_out_of_memory, timed
-from ganprobe.sweeps.evaluators import Base, Replayed
+from ganprobe.sweeps.chunks import Chunks, first_size, timed
+from ganprobe.sweeps.evaluators import Base
+from ganprobe.sweeps.trial import Trial
 from ganprobe.sweeps.variants import Variants
 from ganprobe.sweeps.ways import METHODS, Method, Refusal, Replays, Way, make_way
 
-__all__ = ["N_TRIAL", "Evaluation", "How", "Options"]
+__all__ = ["Evaluation", "How", "Options"]
 
-N_TRIAL = 8
-"""How many variants a method is tried out on."""
 _FEWEST = 6
-_SOME, _MANY = 128, 512
-"""Of how many variants on it pays to try another layout, and to time with care."""
-_MAPS = 4
-_CLEARLY = 0.95
+_MANY = 512
+"""From how many variants on even a lone method is tried out, with other layouts in memory."""
 _CHECK_EVERY = 4
 """Chunks 4, 16, 64, ... are looked at once more."""
 
@@ -109,7 +111,7 @@ class Evaluation:
     _reason: str = ""
     _chunks: Chunks | None = None
     _n_chunks: int = 0
-    _checked_sizes: set[int] = field(default_factory=set)
+    _largest_checked: int = 0
 
     @property
     def how(self) -> How:
@@ -125,13 +127,12 @@ class Evaluation:
             way.worst,
         )
 
-    def images(self, variants: Variants) -> Iterator[tuple[range, Tensor]]:
-        """Chunk after chunk, which variants, and their images (variants, n, ...).
+    def images(self, variants: Variants, start: int = 0) -> Iterator[tuple[range, Tensor]]:
+        """Chunk after chunk from one on, which variants, and their images (variants, n, ...).
 
         Raises:
             NotReplayableError: a check on the way failed.
         """
-        start = 0
         while start < len(variants):
             chosen, images = self._chunk(variants, start)
             yield chosen, images
@@ -150,7 +151,10 @@ class Evaluation:
             self._way.n_checked, self._way.worst = before.n_checked, before.worst
 
     def demote(self, error: NotReplayableError) -> bool:
-        """Give up the way that failed a check; whether another is left to begin again with."""
+        """Give up the way that failed; whether another is left to go on with.
+
+        What was evaluated before is right, unless the error is of the kind ``"mismatch"``.
+        """
         way, _ = self._chosen()
         if self.options.method != "auto" or way.method == "single":
             return False
@@ -161,27 +165,27 @@ class Evaluation:
     def _chunk(self, variants: Variants, start: int) -> tuple[range, Tensor]:
         way, chunks = self._chosen()
         chosen = range(start, min(start + chunks.size, len(variants)))
+        is_checked = self._is_to_be_checked(len(chosen))
+        is_disturbed = is_checked and way.one_at_once is None and way.method != "single"
+        evaluate = partial(way.evaluator.images, variants, chosen, is_disturbed=is_disturbed)
         try:
-            images, seconds = timed(
-                lambda: way.evaluator.images(variants, chosen), self.base.latents.z.device
-            )
+            images, seconds = timed(evaluate, self.base.latents.z.device)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not chunks.halve():
                 raise
             return self._chunk(variants, start)
-        self._spot_check(way, variants, chosen, images)
-        chunks.note(len(chosen), seconds)
-        return chosen, images
-
-    def _spot_check(self, way: Way, variants: Variants, chosen: range, images: Tensor) -> None:
-        """Look at one variant where chunks are larger than before, and ever more seldom."""
         self._n_chunks += 1
-        is_larger = len(chosen) > max(self._checked_sizes, default=0)
-        is_turn = self._n_chunks in {_CHECK_EVERY**power for power in range(1, 16)}
-        if is_larger or is_turn:
-            self._checked_sizes.add(len(chosen))
+        if is_checked:
+            self._largest_checked = max(self._largest_checked, len(chosen))
             place = (self._n_chunks * 7919) % len(chosen)
             way.check(images[place : place + 1], variants, chosen[place : place + 1])
+        chunks.note(len(chosen), seconds * len(chosen) / (len(chosen) + is_disturbed))
+        return chosen, images
+
+    def _is_to_be_checked(self, size: int) -> bool:
+        """Where chunks are larger than before, and ever more seldom."""
+        is_turn = self._n_chunks + 1 in {_CHECK_EVERY**power for power in range(1, 16)}
+        return is_turn or size > self._largest_checked
 
     def _chosen(self) -> tuple[Way, Chunks]:
         if self._way is None or self._chunks is None:
@@ -192,15 +196,15 @@ class Evaluation:
             per_variant = 2 * self._way.n_bytes * len(self.base) or 1
             is_lone = self._way.one_at_once is not None or self._way.method == "single"
             most_at_once = 1 if is_lone else most // per_variant
-            self._chunks = Chunks(fixed=self.options.chunk, most=most_at_once)
-            self._checked_sizes.clear()
+            first = first_size(self._way.n_bytes * len(self.base))
+            self._chunks = Chunks(fixed=self.options.chunk, most=most_at_once, first=first)
+            self._largest_checked = 0
         return self._way, self._chunks
 
     def _choose(self) -> tuple[Way, str]:
         method = self.options.method
         if method != "auto":
-            way, _ = self._tried(method)  # type: ignore[arg-type]
-            return way, "it was asked for"
+            return self._made(method), "it was asked for"  # type: ignore[arg-type]
         n_expected = max(self.n_expected, len(self.variants))
         if is_block_open():
             return self._single("an intervening block is open, whose edits act here, too")
@@ -209,90 +213,50 @@ class Evaluation:
         return self._fastest(n_expected)
 
     def _fastest(self, n_expected: int) -> tuple[Way, str]:
-        tried: dict[Method, tuple[Way, float]] = {}
+        ways: dict[Method, Way] = {}
         for name in METHODS[:-1]:
-            is_covered = name == "batched" and "replay" in tried
+            is_covered = name == "batched" and "replay" in ways
             if is_covered or any(refusal.method == name for refusal in self.refused):
                 continue
             try:
-                tried[name] = self._tried(name)
+                ways[name] = self._made(name)
             except NotReplayableError as error:
                 self._refuse(name, error)
-        if not tried:
+        if not ways:
             return self._single("nothing faster can be used")
-        best = min(tried, key=lambda name: tried[name][1])
-        costs = [f"{seconds * 1e3:.2f} ms by {name}" for name, (_, seconds) in tried.items()]
-        return tried[best][0], f"a variant takes {', '.join(costs)}"
+        if len(ways) == 1 and n_expected < _MANY:
+            ((name, way),) = ways.items()
+            return way, f"{name} is the fastest that can be used"
+        trial = Trial(self.variants, n_expected, self.base.latents.z.device)
+        seconds = {name: trial.seconds(way) for name, way in ways.items()}
+        costs = ", ".join(f"{took * 1e3:.2f} ms by {name}" for name, took in seconds.items())
+        return ways[min(seconds, key=seconds.__getitem__)], f"a variant takes {costs}"
 
     def _single(self, why: str) -> tuple[Way, str]:
-        way, _ = self._tried("single")
-        return way, why
+        return self._made("single"), why
 
-    def _tried(self, method: Method) -> tuple[Way, float]:
-        """A way that gives the first variants rightly, and how long it takes for one.
+    def _made(self, method: Method) -> Way:
+        """A way that gives the first and the last variant as plain forwards give them.
 
         Raises:
             NotReplayableError: it does not.
         """
-        device = self.base.latents.z.device
-        limit = self.options.bytes_on(device)
         if method != "single" and is_block_open():
             raise NotReplayableError(
                 "block", "an intervening block is open, whose edits would act in it, too"
             )
+        limit = self.options.bytes_on(self.base.latents.z.device)
         try:
             way = make_way(method, self.replays, self.base, self.variants, memory_limit=limit)
-            if method == "single":
-                return way, 0.0
-            n = 1 if way.one_at_once is not None else min(N_TRIAL, len(self.variants))
-            cost = self._cost(way, n)
-            images = way.evaluator.images(self.variants, range(n))
-            some = sorted({0, n - 1})
-            way.check(images[some], self.variants, some)
-            return way, cost
+            if method != "single":
+                some = sorted({0, len(self.variants) - 1})
+                for few in [some] if way.one_at_once is None else [[one] for one in some]:
+                    way.check(way.evaluator.images(self.variants, few), self.variants, few)
+            return way
         except NotReplayableError:
             raise
         except ForwardError as error:
             raise NotReplayableError("calls", str(error)) from error
 
-    def _cost(self, way: Way, n: int) -> float:
-        """Seconds for a variant, found out on n of them, with what is kept shared by all."""
-        device = self.base.latents.z.device
-        n_expected = max(self.n_expected, len(self.variants))
-        n_times = 1 if n_expected < _MANY else 3
-        evaluate = partial(way.evaluator.images, self.variants, range(n))
-        _, first = timed(evaluate, device)
-        seconds = _least(evaluate, n_times, device)
-        kept = 0.0
-        if isinstance(way.evaluator, Additive):
-            n_terms = way.evaluator.n_terms(self.variants, n_expected)
-            kept = (first - seconds) * n_terms / n
-        if n_expected >= _SOME:
-            seconds = _with_better_layout(way, evaluate, seconds, n_times, device)
-        return seconds / n + kept / n_expected
-
     def _refuse(self, method: Method, error: NotReplayableError) -> None:
         self.refused.append(Refusal(method, error.kind, str(error)))
-
-
-def _with_better_layout(
-    way: Way, evaluate: Callable[[], object], seconds: float, n_times: int, device: torch.device
-) -> float:
-    """The seconds with or without channels last in memory, whichever are fewer; that is kept."""
-    evaluator = way.evaluator
-    assert isinstance(evaluator, Additive | Replayed)
-    replay = evaluator.replay
-    if all(tensor.rank != _MAPS for tensor in replay.plan.sites):
-        return seconds
-    replay.is_channels_last = True
-    try:
-        evaluate()
-        other = _least(evaluate, n_times, device)
-    except GanprobeError:  # a view that cannot be taken
-        other = float("inf")
-    replay.is_channels_last = other < _CLEARLY * seconds
-    return min(seconds, other)
-
-
-def _least(evaluate: Callable[[], object], n_times: int, device: torch.device) -> float:
-    return min(timed(evaluate, device)[1] for _ in range(n_times))

@@ -10,15 +10,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ganprobe.engine import Editing, make_plan
+from ganprobe.engine import Editing, Plan, make_plan
 from ganprobe.forwards import Forwards
-from ganprobe.interventions import Edit
+from ganprobe.interventions import Edit, Shift
 from ganprobe.latents import Latents
+from ganprobe.layers import LayerTable
 from ganprobe.replay import Memory, Replay
 from ganprobe.sites import SiteTensor
 from ganprobe.sweeps.variants import Piece, Variants
 
-__all__ = ["Base", "Evaluator", "Nothing", "Replayed", "Rows", "Single"]
+__all__ = ["Base", "Evaluator", "Replayed", "Rows", "Single", "far"]
+
+_FAR = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +43,15 @@ class Base:
 class Evaluator(Protocol):
     """The images of some variants of one base."""
 
-    def images(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
-        """(variants, n, channels, height, width) of the chosen variants."""
+    def images(
+        self, variants: Variants, chosen: Sequence[int], *, is_disturbed: bool = False
+    ) -> Tensor:
+        """(variants, n, channels, height, width) of the chosen variants.
+
+        Args:
+            is_disturbed: one more variant is in the batch, which is far from all others; if that
+                shows in the images, variants influence each other.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +61,22 @@ class Single:
     forwards: Forwards
     base: Base
 
-    def images(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
+    def images(
+        self, variants: Variants, chosen: Sequence[int], *, is_disturbed: bool = False
+    ) -> Tensor:
         return torch.stack([self._one(variants, variant) for variant in chosen])
 
+    def shifted(self, directions: Mapping[SiteTensor, Tensor], table: LayerTable) -> Tensor:
+        """(n, ...) images with activations shifted along directions (n, ...)."""
+        shifts = [Shift(tensor.site, direction=along) for tensor, along in directions.items()]
+        return self._images(make_plan(table, interventions=shifts))
+
     def _one(self, variants: Variants, variant: int) -> Tensor:
-        base = self.base
         plan = make_plan(variants.table, interventions=variants.interventions(variant))
+        return self._images(plan)
+
+    def _images(self, plan: Plan) -> Tensor:
+        base = self.base
         run = self.forwards.run(base.latents, plan, noise_seed=base.noise_seed, start=base.start)
         return run.images
 
@@ -76,14 +96,34 @@ class Replayed:
             base.latents, noise_seed=base.noise_seed, start=base.start
         )
 
-    def images(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
-        edits = edits_of(variants, chosen)
-        return self._run(edits, len(chosen))
+    def images(
+        self, variants: Variants, chosen: Sequence[int], *, is_disturbed: bool = False
+    ) -> Tensor:
+        return self.edited(edits_of(variants, chosen), len(chosen), is_disturbed=is_disturbed)
 
-    def unedited(self, n_variants: int) -> Tensor:
-        """(n_variants, n, ...) images of nothing edited."""
-        nothing = {tensor: Nothing() for tensor in self.replay.plan.sites}
-        return self._run(nothing, n_variants)
+    def edited(
+        self, edits: Mapping[SiteTensor, Editing], n_variants: int, *, is_disturbed: bool = False
+    ) -> Tensor:
+        """(variants, n, ...) images of rows that are edited so."""
+        if not is_disturbed:
+            return self._run(edits, n_variants)
+        disturbed = {tensor: Disturbed(edit, n_variants) for tensor, edit in edits.items()}
+        return self._run(disturbed, n_variants + 1)[:-1]
+
+    def shifted(self, directions: Mapping[SiteTensor, Tensor], n_nothing: int) -> Tensor:
+        """Some variants of which nothing is edited, and one that is shifted along directions."""
+        edits = {tensor: Shifted(along, n_nothing) for tensor, along in directions.items()}
+        return self._run(edits, n_nothing + 1)
+
+    def unedited(self) -> Tensor:
+        """(n, ...) images of nothing edited."""
+        return self._run({tensor: Nothing() for tensor in self.replay.plan.sites}, 1)[0]
+
+    def activations(self) -> Mapping[SiteTensor, Tensor]:
+        """(n, ...) at every site, of the base."""
+        found = {tensor: Kept() for tensor in self.replay.plan.sites}
+        self._run(found, 1)
+        return {tensor: kept.activation for tensor, kept in found.items()}
 
     def _run(self, edits: Mapping[SiteTensor, Editing], n_variants: int) -> Tensor:
         images = self.replay.images(self.base.latents, self.memory, edits, n_variants)
@@ -119,6 +159,48 @@ class Nothing(Rows):
     """Nothing done."""
 
 
+class Kept(Rows):
+    """Nothing done but that a copy of the rows is kept."""
+
+    activation: Tensor
+
+    def write(self, activation: Tensor) -> None:
+        self.activation = activation.clone()
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted(Rows):
+    """Some variants as they are, then one that is shifted."""
+
+    direction: Tensor
+    n_nothing: int
+
+    def write(self, activation: Tensor) -> None:
+        activation.unflatten(0, (self.n_nothing + 1, -1))[-1] += self.direction
+
+
+@dataclass(frozen=True, eq=False)
+class Disturbed(Rows):
+    """Variants edited as they are to be, then one that is far from all others."""
+
+    edit: Editing
+    n_variants: int
+
+    def write(self, activation: Tensor) -> None:
+        n = len(activation) // (self.n_variants + 1)
+        own, last = activation[:-n], activation[-n:]
+        last += far(last)
+        self.edit.write(own)
+
+
+def far(activation: Tensor, *, seed: int = 0) -> Tensor:
+    """Noise of an activation's shape, ten times as large as its values vary."""
+    noise = torch.randn(activation.shape, generator=torch.Generator().manual_seed(seed))
+    spread = (activation - activation.mean()).abs().mean()
+    scale = torch.where(spread > 0, _FAR * spread, 1.0)
+    return noise.to(activation.device, activation.dtype) * scale
+
+
 @dataclass(frozen=True, eq=False)
 class _EachItsOwn(Rows):
     """For each variant's rows, its own edits one after the other."""
@@ -143,11 +225,15 @@ class _UnitsOfSources(Rows):
     def write(self, activation: Tensor) -> None:
         rows = activation.unflatten(0, (len(self.pieces), -1))  # (variants, n, ...)
         by_unit = rows.movedim(self.tensor.unit_axis + 1, 1)  # (variants, units, n, ...)
-        outcomes = {number: self.sources[number](rows[0]) for number in self._where}
+        outcomes = {number: self._outcome(number, rows[0]) for number in self._where}
         for number, (variants, units) in self._where.items():
             whole = outcomes[number].movedim(self.tensor.unit_axis, 0)  # (units, n, ...)
             chosen = torch.tensor(units, device=rows.device)
             by_unit[torch.tensor(variants, device=rows.device), chosen] = whole[chosen]
+
+    def _outcome(self, number: int, base: Tensor) -> Tensor:
+        outcome = self.sources[number](base)
+        return base.clone() if outcome is base else outcome  # of no strength
 
     @cached_property
     def _where(self) -> dict[int, tuple[list[int], list[int]]]:

@@ -49,16 +49,16 @@ class Sweep:
         evaluation = self._evaluation
         n_given = 0
         with self._progress(len(self._variants), "variants") as bar:
-            while True:
+            while n_given < len(self._variants):
                 try:
-                    for _, images in evaluation.images(self._variants):
+                    for _, images in evaluation.images(self._variants, n_given):
                         for one in images:
-                            yield one
                             n_given += 1
+                            yield one
                         bar.advance(len(images))
-                    return
                 except NotReplayableError as error:
-                    if n_given or not evaluation.demote(error):
+                    is_too_late = error.kind == "mismatch" and n_given > 0
+                    if is_too_late or not evaluation.demote(error):
                         raise
 
     @property

@@ -14,7 +14,7 @@ from ganprobe.replay import Replay, ReplayPlan
 from ganprobe.sites import SiteTensor
 from ganprobe.sweeps.additive import Additive, linear_call
 from ganprobe.sweeps.agreement import difference, tolerance
-from ganprobe.sweeps.evaluators import Base, Evaluator, Replayed, Single
+from ganprobe.sweeps.evaluators import Base, Evaluator, Replayed, Single, far
 from ganprobe.sweeps.variants import Variants
 
 __all__ = ["METHODS", "Method", "Refusal", "Replays", "Way", "make_way"]
@@ -165,19 +165,23 @@ def _make_additive(
 
 
 def _check_unedited(way: Way) -> None:
-    """One unedited variant is the base, and each of two is.
+    """One variant is as it is alone, unedited and moved far away; and so is each of two.
 
     A way that fails with two at once goes on with one.
     """
     evaluator = way.evaluator
     replayed = evaluator.behind if isinstance(evaluator, Additive) else evaluator
     assert isinstance(replayed, Replayed)
-    expected = replayed.base_images
-    way.compare(replayed.unedited(1)[0], expected, "nothing edited")
+    base = replayed.base_images
+    way.compare(replayed.unedited(), base, "nothing edited")
+    directions = {tensor: far(found) for tensor, found in replayed.activations().items()}
+    table = replayed.replay.table
+    moved = way.single.shifted(directions, table)
+    way.compare(replayed.shifted(directions, 0)[0], moved, "activations moved far away")
     if way.one_at_once is not None:
         return
     try:
-        for images in replayed.unedited(2):
-            way.compare(images, expected, "nothing edited, twice in a batch,")
+        for images, expected in zip(replayed.shifted(directions, 1), (base, moved), strict=True):
+            way.compare(images, expected, "two variants in a batch")
     except GanprobeError as error:
         way.one_at_once = f"samples of a batch influence each other: {error}"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganprobe.errors import ForwardError
-from ganprobe.sweeps.chunks import Chunks, is_out_of_memory
+from ganprobe.errors import ForwardError, is_out_of_memory
+from ganprobe.sweeps.chunks import Chunks
 
 
 def tuned(seconds: Callable[[int], float], most: int = 1000) -> list[int]:

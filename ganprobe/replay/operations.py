@@ -1,0 +1,54 @@
+"""Operations on tensors, seen one by one as they reach a device."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+__all__ = ["EveryOperation", "is_draw", "tensors_of"]
+
+
+class EveryOperation(TorchDispatchMode):
+    """While it is on, every operation of this thread is seen, also those of scripted functions."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled; to say so, torch would import its compiler."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        self.seen(func, args, kwargs, out)
+        return out
+
+    @abstractmethod
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        """An operation was done, and gave this."""
+
+
+def is_draw(operation: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an operation draws random numbers; attention without dropout does not."""
+    if torch.Tag.nondeterministic_seeded not in operation.tags:
+        return False
+    names = [argument.name for argument in operation._schema.arguments]
+    if "dropout_p" not in names:
+        return True
+    place = names.index("dropout_p")
+    default = operation._schema.arguments[place].default_value
+    return bool(args[place] if place < len(args) else default)
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """Every tensor in lists, tuples and dicts."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
