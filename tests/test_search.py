@@ -261,6 +261,10 @@ def test_what_cannot_be_searched_is_said() -> None:
         search_units(
             probe, z, Ablate("4"), lambda images: pair(images.detach()), screen=3, n_units=2
         )
+    values = probe.unit_values(z, Ablate("4"), pair)
+    for sets, message in (([(0, 6)], "no unit 6 at 4"), ([(1,), (2, 2)], "2 is named twice")):
+        with pytest.raises(ParameterError, match=message):
+            values(sets)
     with pytest.raises(SiteError, match="stands for"):
         search_units(probe, z, Ablate("*"), pair, n_units=2)
     with pytest.raises(ParameterError, match="the number of draws is at least 1"):

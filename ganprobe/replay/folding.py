@@ -70,7 +70,10 @@ class _Folded:
     def __call__(self, maps: Tensor) -> Tensor:
         layer = self._layer
         weight = layer.weight.flatten(1).t()  # (out * kernel, in)
-        columns = weight @ maps.flatten(2)  # (n, out * kernel, cells)
+        if maps.is_contiguous():
+            columns = weight @ maps.flatten(2)  # (n, out * kernel, cells)
+        else:  # channels last: their rows are there already
+            columns = (maps.permute(0, 2, 3, 1).flatten(1, 2) @ weight.t()).transpose(1, 2)
         size: Any = [
             (cells - 1) * stride - 2 * padding + dilation * (kernel - 1) + more + 1
             for cells, stride, padding, dilation, kernel, more in zip(

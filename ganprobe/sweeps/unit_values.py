@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganprobe.errors import NotReplayableError, ParameterError
+from ganprobe.indices import check_distinct, check_indices
 from ganprobe.interventions import Intervention
 from ganprobe.progress import Bar
 from ganprobe.sites import SiteTensor
@@ -57,10 +58,14 @@ class UnitValues:
         """(sets,) float64 on the host.
 
         Raises:
+            ParameterError: there is no such unit, or a set names one twice.
             NotReplayableError: a check on the way failed, so that earlier values may be wrong, too.
         """
         if not sets:
             return torch.zeros(0, dtype=torch.float64)
+        for units in filter(None, sets):
+            check_distinct(units)
+            check_indices(units, self.tensor.n_units, "unit", str(self.tensor.site))
         found: list[Tensor] = []
         for _, images in self._evaluation.images(self._variants.with_sets(sets)):
             if not self._is_settled:
