@@ -81,11 +81,13 @@ class _Filler:
 
     def __init__(self, memory: Memory) -> None:
         self._memory, self._thread = memory, get_ident()
-        self._depth = 0
         self._counts: dict[nn.Module, int] = {}
+        self._running: dict[nn.Module, list[int]] = {}
         self._at: dict[tuple[nn.Module, int], int] = {}
         self.noise = DrawnNoise()
-        self._expected = Counter(call.layer for call in memory.plan.trace.calls)
+        trace = memory.plan.trace
+        self._expected = Counter(dict.fromkeys(trace.names, 0))
+        self._expected.update(call.layer for call in trace.calls)
         for number, answer in enumerate(memory.plan.answers):
             call = memory.plan.trace.calls[answer.call]
             self._at[call.layer, call.number] = number
@@ -107,16 +109,22 @@ class _Filler:
                     " the trace: which layers run depends on the input",
                 )
 
+        if len(self._memory.remembered) < len(self._memory.plan.answers):
+            raise NotReplayableError("calls", "a call that is to be answered did not return")
+
     def _on_begin(self, layer: nn.Module, args: object) -> None:
         if get_ident() == self._thread:
             number = self._counts.get(layer, 0)
             self._counts[layer] = number + 1
+            self._running.setdefault(layer, []).append(number)
             if (layer, number) in self._at:
                 self.noise.is_away = True
 
     def _on_end(self, layer: nn.Module, args: object, output: Any) -> None:
-        number = self._at.get((layer, self._counts.get(layer, 0) - 1))
-        if get_ident() != self._thread or number is None:
+        if get_ident() != self._thread:
+            return
+        number = self._at.get((layer, self._running[layer].pop()))
+        if number is None:
             return
         self.noise.is_away = False
         answer = self._memory.plan.answers[number]

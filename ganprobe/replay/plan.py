@@ -61,7 +61,7 @@ class ReplayPlan:
         """Which of the calls that a replay sees a tensor belongs to, and whether it is answered."""
         number = tensor.site.call or 0
         for position, call in enumerate(self.trace.calls):
-            if (call.name, call.number) == (tensor.site.layer, number):
+            if (call.name, call.number) == (tensor.site.layer, number) and position in self._seen:
                 seen = self._seen[position]
                 return seen, self.visible[call.layer][seen] is not None
         raise NotReplayableError("calls", f"{tensor.site} was not reached in a traced forward")
@@ -150,11 +150,13 @@ def make_replay_plan(
     missed if it does not run.
 
     Raises:
-        NotReplayableError: the forward writes into memory that outlives it, or draws numbers
-            that depend on the edit, or an edited tensor has no batch axis.
+        NotReplayableError: the forward writes into memory that outlives it, or computes gradients,
+            or draws numbers that depend on the edit, or an edited tensor has no batch axis.
     """
     _refuse_unbatched(sites)
     _refuse_state(trace)
+    if trace.has_gradients:
+        raise NotReplayableError("gradients", "the forward computes gradients of its own")
     if trace.lost_noise:
         raise NotReplayableError(
             "noise", f"{trace.lost_noise[0]} draws random numbers that depend on the edit"

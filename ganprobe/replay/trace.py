@@ -93,6 +93,7 @@ class Trace:
         tainted: which memory an edit reaches.
         copied: by memory that an edit made, which memory it was made of.
         escapes: what turned a value that an edit reaches into Python's, or into a shape.
+        has_gradients: gradients are on in some part of it.
         lost_noise: what drew random numbers that depend on the edit.
     """
 
@@ -105,6 +106,7 @@ class Trace:
     copied: dict[int, int] = field(default_factory=dict)
     escapes: list[str] = field(default_factory=list)
     lost_noise: list[str] = field(default_factory=list)
+    has_gradients: bool = False
     first_edit: int | None = None
     _numbers: dict[int, int] = field(default_factory=dict)
     _alive: list[Tensor] = field(default_factory=list)

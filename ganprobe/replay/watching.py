@@ -171,7 +171,9 @@ class _Operations(EveryOperation):
             return
         if draws:
             trace.lost_noise.append(str(func))
-        elif _gives_python(out) or (is_reached and _shape_depends(func, args)):
+        elif _gives_python(out) or _only_judges(func, out):
+            trace.escapes.append(str(func))
+        elif is_reached and _shape_depends(func, args):
             trace.escapes.append(str(func))
 
 
@@ -186,6 +188,7 @@ class _Escapes(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         watcher = self._watcher
+        watcher.trace.has_gradients |= torch.is_grad_enabled()
         is_made = func in _MAKE_OF_NUMBERS and bool(args) and not isinstance(args[0], Tensor)
         is_looked_at = (func in _LEAVE_TORCH or is_made) and not watcher.is_paused
         if is_looked_at and watcher.trace.is_reached(tensors_of(args)):
@@ -204,6 +207,12 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[T
 
 def _gives_python(out: Any) -> bool:
     return any(not isinstance(leaf, Tensor | type(None)) for leaf in tree_leaves(out))
+
+
+def _only_judges(func: Any, out: Any) -> bool:
+    """Whether an operation can do nothing but raise."""
+    writes = any(argument.alias_info is not None for argument in func._schema.arguments)
+    return not tensors_of(out) and not writes
 
 
 def _shape_depends(func: Any, args: tuple[Any, ...]) -> bool:

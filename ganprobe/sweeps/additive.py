@@ -179,16 +179,19 @@ class Additive:
             return
         if len(variants.sources) > _MOST_SOURCES:
             raise _not_additive(f"there are {len(variants.sources)} different edits of all units")
-        inputs, _ = self._inputs(_Sourced(variants.source_edits()), len(variants.sources) + 1)
-        self._steps = inputs[1:] - inputs[:1]  # (sources, units, n, ...)
+        steps = []
+        for source in variants.source_edits():  # two at a time: so many were tried
+            (base, edited), _ = self._inputs(_Sourced(source), 2)
+            steps.append(edited - base)
+        self._steps = torch.stack(steps)  # (sources, units, n, ...)
         self._known_sources = variants.sources
         self._total = (frozenset(), None)
         n_rows = len(variants.sources) * self._site.n_units
         returned = self._linear.returned
         n_values = n_rows * len(self._ahead.base) * math.prod(returned.shape)
-        fits = n_values * inputs.element_size() <= self._memory_limit // 2
+        fits = n_values * self._steps.element_size() <= self._memory_limit // 2
         shape = (n_rows, len(self._ahead.base), *returned.shape)
-        self._kept = inputs.new_empty(shape) if fits else None
+        self._kept = self._steps.new_empty(shape) if fits else None
         self._is_kept = [False] * n_rows
 
     def _inputs(self, edit: Rows, n_variants: int) -> tuple[Tensor, Tensor]:
@@ -266,14 +269,12 @@ class _Sums(Rows):
 
 @dataclass(eq=False)
 class _Sourced(Rows):
-    """The base, then what each source makes of all its units."""
+    """The base, then what a source makes of all its units."""
 
-    sources: Sequence[Edit]
+    source: Edit
 
     def write(self, activation: Tensor) -> None:
-        rows = activation.unflatten(0, (len(self.sources) + 1, -1))
-        for row, source in zip(rows[1:], self.sources, strict=True):
-            source.write(row)
+        self.source.write(activation.unflatten(0, (2, -1))[1])
 
 
 @dataclass(eq=False)

@@ -12,60 +12,77 @@ __all__ = ["Chunks", "first_size", "timed"]
 
 _CACHE = 8 * 2**20
 _FIRST, _LARGEST_FIRST = 2, 64
-_GAIN = 0.97
-_N_TIMED = 2
+_N_TIMED = 3
+_STEPS = 8
 
 Made = TypeVar("Made")
 
 
 class Chunks:
-    """The size of the next chunk: doubled while that pays, halved where memory runs out.
+    """The size of the next chunk: that which proved quickest, after several were tried in turn.
+
+    Sizes are tried one after the other, again and again, so that a machine that is busy with
+    something else for a while does not favour one of them.
 
     Args:
         fixed: the size, if it was asked for.
         most: no chunk is larger.
-        first: the size to begin with.
+        first: a guess; sizes from half of it to four times it are tried, and more beyond the best.
     """
 
     def __init__(self, *, fixed: int | None, most: int, first: int = 16) -> None:
-        self.most = max(1, most)
-        self._fixed = fixed
-        self._times: dict[int, list[float]] = {}
-        self.size = min(fixed or first, self.most)
-        self._is_tuned = fixed is not None
+        self._most, self._first = max(1, most), first
+        sizes = [fixed] if fixed else [first // 2, first, 2 * first, 4 * first]
+        self._is_fixed = fixed is not None
+        self._seconds = {min(size, self._most): list[float]() for size in sizes if size}
+
+    @property
+    def size(self) -> int:
+        """The best size so far."""
+        timed = {size: min(took) for size, took in self._seconds.items() if took}
+        if timed:
+            return min(timed, key=timed.__getitem__)
+        return min(self._seconds, key=lambda size: abs(size - self._first))
+
+    def next(self, remaining: int) -> int:
+        """The size of the next chunk, of so many variants that are left."""
+        if not self._is_fixed:
+            tried = [size for size in self._seconds if size <= remaining and self._is_open(size)]
+            if tried:
+                return min(tried, key=lambda size: (len(self._seconds[size]), -size))
+        return min(self.size, remaining)
 
     def note(self, n_variants: int, seconds: float) -> None:
         """A chunk of so many took so long."""
-        if self._is_tuned or n_variants != self.size:
+        if self._is_fixed or n_variants not in self._seconds:
             return
-        self._times.setdefault(self.size, []).append(seconds / n_variants)
-        if len(self._times[self.size]) == _N_TIMED:
-            self.size = self._next()
+        self._seconds[n_variants].append(seconds / n_variants)
+        if not any(map(self._is_open, self._seconds)):
+            self._extend()
 
-    def halve(self) -> bool:
-        """After memory ran out; whether there is a smaller size."""
-        if self.size == 1:
+    def halve(self, size: int) -> bool:
+        """After memory ran out for a chunk of this size; whether there is a smaller one."""
+        if size == 1:
             return False
-        self.most = self.size = self.size // 2
-        self._times = {size: took for size, took in self._times.items() if size <= self.most}
+        self._most = size // 2
+        kept = {known: took for known, took in self._seconds.items() if known <= self._most}
+        self._seconds = kept or {self._most: []}
         return True
 
-    def _next(self) -> int:
-        seconds = {size: min(took) for size, took in self._times.items()}
-        best = min(seconds, key=seconds.__getitem__)
-        larger, smaller = 2 * max(seconds), min(seconds) // 2
-        if best * 2 == larger and larger <= self.most and self._pays(best, best // 2):
-            return larger
-        if best // 2 == smaller and smaller and self._pays(best, best * 2):
-            return smaller
-        self._is_tuned = True
-        return best
+    def padded(self, n_variants: int) -> int:
+        """How many rows a chunk is best given: new sizes cost time when they first come."""
+        step = max(1, self.size // _STEPS)
+        return min(-(-n_variants // step) * step, max(self._most, n_variants))
 
-    def _pays(self, size: int, neighbour: int) -> bool:
-        """Whether a size is clearly better than the one next to it, if that was tried."""
-        if neighbour not in self._times:
-            return True
-        return min(self._times[size]) < _GAIN * min(self._times[neighbour])
+    def _is_open(self, size: int) -> bool:
+        return len(self._seconds[size]) < _N_TIMED
+
+    def _extend(self) -> None:
+        best = self.size
+        if best == max(self._seconds) and 2 * best <= self._most:
+            self._seconds[2 * best] = []
+        elif best == min(self._seconds) and best > 1:
+            self._seconds[best // 2] = []
 
 
 def first_size(n_bytes: int) -> int:

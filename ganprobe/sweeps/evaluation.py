@@ -27,6 +27,7 @@ from ganprobe.sweeps.ways import METHODS, Method, Refusal, Replays, Way, make_wa
 __all__ = ["Evaluation", "How", "Options"]
 
 _FEWEST = 6
+_IN_TURN: tuple[Method, ...] = ("replay", "additive", "batched")
 _MANY = 512
 """From how many variants on even a lone method is tried out, with other layouts in memory."""
 _CHECK_EVERY = 4
@@ -164,14 +165,16 @@ class Evaluation:
 
     def _chunk(self, variants: Variants, start: int) -> tuple[range, Tensor]:
         way, chunks = self._chosen()
-        chosen = range(start, min(start + chunks.size, len(variants)))
+        chosen = range(start, start + chunks.next(len(variants) - start))
         is_checked = self._is_to_be_checked(len(chosen))
         is_disturbed = is_checked and way.one_at_once is None and way.method != "single"
-        evaluate = partial(way.evaluator.images, variants, chosen, is_disturbed=is_disturbed)
+        rows = [*chosen, *[chosen[-1]] * (chunks.padded(len(chosen)) - len(chosen))]
+        evaluate = partial(way.evaluator.images, variants, rows, is_disturbed=is_disturbed)
         try:
             images, seconds = timed(evaluate, self.base.latents.z.device)
+            images = images[: len(chosen)]
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or not chunks.halve():
+            if not is_out_of_memory(error) or not chunks.halve(len(chosen)):
                 raise
             return self._chunk(variants, start)
         self._n_chunks += 1
@@ -179,7 +182,8 @@ class Evaluation:
             self._largest_checked = max(self._largest_checked, len(chosen))
             place = (self._n_chunks * 7919) % len(chosen)
             way.check(images[place : place + 1], variants, chosen[place : place + 1])
-        chunks.note(len(chosen), seconds * len(chosen) / (len(chosen) + is_disturbed))
+        if not is_disturbed:
+            chunks.note(len(chosen), seconds)
         return chosen, images
 
     def _is_to_be_checked(self, size: int) -> bool:
@@ -214,12 +218,12 @@ class Evaluation:
 
     def _fastest(self, n_expected: int) -> tuple[Way, str]:
         ways: dict[Method, Way] = {}
-        for name in METHODS[:-1]:
+        for name in _IN_TURN:
             is_covered = name == "batched" and "replay" in ways
             if is_covered or any(refusal.method == name for refusal in self.refused):
                 continue
             try:
-                ways[name] = self._made(name)
+                ways[name] = self._made(name, ahead=ways.get("replay"))
             except NotReplayableError as error:
                 self._refuse(name, error)
         if not ways:
@@ -235,8 +239,11 @@ class Evaluation:
     def _single(self, why: str) -> tuple[Way, str]:
         return self._made("single"), why
 
-    def _made(self, method: Method) -> Way:
+    def _made(self, method: Method, *, ahead: Way | None = None) -> Way:
         """A way that gives the first and the last variant as plain forwards give them.
+
+        Args:
+            ahead: the way by replay, if there is one.
 
         Raises:
             NotReplayableError: it does not.
@@ -247,7 +254,9 @@ class Evaluation:
             )
         limit = self.options.bytes_on(self.base.latents.z.device)
         try:
-            way = make_way(method, self.replays, self.base, self.variants, memory_limit=limit)
+            way = make_way(
+                method, self.replays, self.base, self.variants, memory_limit=limit, ahead=ahead
+            )
             if method != "single":
                 some = sorted({0, len(self.variants) - 1})
                 for few in [some] if way.one_at_once is None else [[one] for one in some]:

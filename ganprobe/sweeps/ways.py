@@ -31,8 +31,8 @@ class Refusal:
     Args:
         kind: what hinders it, in one word:
             ``"site"`` an edited tensor has no batch axis; ``"memory"`` its memory cannot be
-            followed; ``"state"`` the forward writes into memory that outlives it; ``"noise"``
-            noise that cannot be kept the same; ``"batch"`` samples of a batch influence each
+            followed; ``"state"`` the forward writes into memory that outlives it;
+            ``"gradients"`` it computes gradients of its own; ``"noise"`` noise that cannot be kept the same; ``"batch"`` samples of a batch influence each
             other; ``"calls"`` layers run in another order than in the trace; ``"mismatch"`` its
             images differ from those of plain forwards; ``"additive"`` units do not add up behind
             the site; ``"block"`` an intervening block is open here.
@@ -128,11 +128,13 @@ def make_way(
     *,
     memory_limit: int,
     is_trusted: bool = False,
+    ahead: Way | None = None,
 ) -> Way:
     """A method, ready for variants of a base; unedited, it gives what a plain forward gives.
 
     Args:
         is_trusted: that was found out on another base.
+        ahead: for the additive method the way by replay, if there is one.
 
     Raises:
         NotReplayableError: it cannot be used; its `kind` says why.
@@ -140,31 +142,44 @@ def make_way(
     single = Single(replays.forwards, base)
     if method == "single":
         return Way(method, single, single)
-    replay = replays.of(variants.sites, answers_nothing=method == "batched")
-    replayed = Replayed(replay, base)
-    way = Way(method, replayed, single, replay.plan, replay.plan.one_at_once, replay.plan.n_bytes)
-    if method == "additive":
-        _make_additive(way, replays, replayed, variants, memory_limit)
+    if method == "additive" and ahead is None:
+        ahead = make_way(
+            "replay", replays, base, variants, memory_limit=memory_limit, is_trusted=is_trusted
+        )
+    if ahead is not None and method == "additive":
+        way = _additive(ahead, replays, variants, memory_limit)
+    else:
+        replay = replays.of(variants.sites, answers_nothing=method == "batched")
+        way = _replayed(method, replay, single)
     if not is_trusted:
-        _check_unedited(way)
+        _check_alone(way)
     if method == "batched" and way.one_at_once is not None:
         raise NotReplayableError("batch", way.one_at_once)
     return way
 
 
-def _make_additive(
-    way: Way, replays: Replays, ahead: Replayed, variants: Variants, memory_limit: int
-) -> None:
+def _replayed(method: Method, replay: Replay, single: Single) -> Way:
+    plan = replay.plan
+    evaluator = Replayed(replay, single.base)
+    return Way(method, evaluator, single, plan, plan.one_at_once, plan.n_bytes)
+
+
+def _additive(ahead: Way, replays: Replays, variants: Variants, memory_limit: int) -> Way:
+    """Sums behind the linear layer, of what a replay ahead of it says."""
+    evaluator = ahead.evaluator
+    assert isinstance(evaluator, Replayed)
     if variants.pieces is None:
         raise NotReplayableError("additive", "not all variants replace units of one site")
-    linear = linear_call(ahead.replay.plan, variants.table)
-    behind = Replayed(replays.of([linear.returned]), ahead.base)
-    way.plan, way.n_bytes = behind.replay.plan, behind.replay.plan.n_bytes
-    way.one_at_once = behind.replay.plan.one_at_once
-    way.evaluator = Additive(ahead, behind, linear, memory_limit=memory_limit)
+    if ahead.one_at_once is not None:
+        raise NotReplayableError("batch", ahead.one_at_once)
+    linear = linear_call(evaluator.replay.plan, variants.table)
+    way = _replayed("additive", replays.of([linear.returned]), ahead.single)
+    assert isinstance(way.evaluator, Replayed)
+    way.evaluator = Additive(evaluator, way.evaluator, linear, memory_limit=memory_limit)
+    return way
 
 
-def _check_unedited(way: Way) -> None:
+def _check_alone(way: Way) -> None:
     """One variant is as it is alone, unedited and moved far away; and so is each of two.
 
     A way that fails with two at once goes on with one.
