@@ -156,6 +156,15 @@ class Forwards:
         except StopForward:
             return None
 
+    def n_written(self) -> int:
+        """How often parameters and buffers were written into: another number, other weights."""
+        module = self.generator.module
+        return sum(
+            tensor._version
+            for tensor in (*module.parameters(), *module.buffers())
+            if not tensor.is_inference()
+        )
+
     def refuse_train_mode(self) -> None:
         """Raise `UsageError` if a layer is in train mode by now, naming it."""
         layers: list[nn.Module | None] = [self.generator.module]

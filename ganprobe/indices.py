@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import index
 
 from ganprobe.errors import ParameterError
 
-__all__ = ["check_distinct", "check_indices", "format_indices", "parse_indices"]
+__all__ = ["check_count", "check_distinct", "check_indices", "format_indices", "parse_indices"]
 
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _MOST = 1_000_000
@@ -54,6 +55,27 @@ def check_distinct(indices: Sequence[int]) -> None:
         raise ParameterError(f"{format_indices(twice)} is named twice; name each once")
 
 
+def check_count(value: object, what: str, *, least: int = 1) -> int:
+    """The whole number that was given, at least so large.
+
+    Raises:
+        ParameterError: it is smaller, or no whole number.
+
+    Example:
+        >>> check_count(2.5, "a chunk")
+        Traceback (most recent call last):
+        ...
+        ganprobe.errors.ParameterError: a chunk is a whole number from 1 on, got 2.5
+    """
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise ParameterError(f"{what} is a whole number from {least} on, got {value!r}")
+    return number
+
+
 def format_indices(indices: Iterable[int]) -> str:
     """Write indices so that `parse_indices` reads them back, runs of three or more as ranges.
 
@@ -62,11 +84,11 @@ def format_indices(indices: Iterable[int]) -> str:
         '3,7,10-12'
     """
     runs: list[list[int]] = []
-    for index in indices:
-        if runs and index == runs[-1][-1] + 1:
-            runs[-1].append(index)
+    for one in indices:
+        if runs and one == runs[-1][-1] + 1:
+            runs[-1].append(one)
         else:
-            runs.append([index])
+            runs.append([one])
     return ",".join(
         f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs
     )

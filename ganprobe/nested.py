@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Path", "arguments", "leaves_in", "pick", "place", "tensors_in"]
+__all__ = ["Path", "arguments", "copied", "leaves_in", "pick", "place", "tensors_in"]
 
 Path = tuple[int | str, ...]
 
@@ -89,6 +89,25 @@ def place(value: Any, path: Path, new: object) -> Any:
     copied = copy.copy(value)
     object.__setattr__(copied, str(key), inner)  # also where the dataclass is frozen
     return copied
+
+
+def copied(value: Any) -> Any:
+    """The same tensors in containers of their own."""
+    if isinstance(value, Tensor) or not _holds(value):
+        return value
+    if isinstance(value, tuple):
+        return getattr(type(value), "_make", type(value))([copied(item) for item in value])
+    held = {key: copied(inner) for key, inner in _children(value)}
+    if isinstance(value, Mapping) and not isinstance(value, dict):
+        make: Any = type(value)
+        return make(held)
+    own: Any = copy.copy(value)
+    for key, inner in held.items():
+        if isinstance(value, dict | list):
+            own[key] = inner
+        else:
+            object.__setattr__(own, str(key), inner)
+    return own
 
 
 def _holds(value: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -176,7 +177,7 @@ class Probe:
     def sweep(
         self,
         latents: Latents | Tensor,
-        variants: Iterable[Intervention | Iterable[Intervention]],
+        variants: Intervention | Iterable[Intervention | Iterable[Intervention]],
         measure: None = None,
         *,
         method: Method | Literal["auto"] = "auto",
@@ -190,7 +191,7 @@ class Probe:
     def sweep(
         self,
         latents: Latents | Tensor,
-        variants: Iterable[Intervention | Iterable[Intervention]],
+        variants: Intervention | Iterable[Intervention | Iterable[Intervention]],
         measure: Objective,
         *,
         method: Method | Literal["auto"] = "auto",
@@ -203,7 +204,7 @@ class Probe:
     def sweep(
         self,
         latents: Latents | Tensor,
-        variants: Iterable[Intervention | Iterable[Intervention]],
+        variants: Intervention | Iterable[Intervention | Iterable[Intervention]],
         measure: Objective | None = None,
         *,
         method: Method | Literal["auto"] = "auto",
@@ -254,7 +255,7 @@ class Probe:
         """
         options = Options(method, chunk, memory_limit)
         given = latents if isinstance(latents, Latents) else Latents(latents)
-        ready = self._forwards.ready(given)
+        ready = _of_its_own(self._forwards.ready(given))
         flat = self._with_all_donors(read_variants(variants), noise_seed)
         found = Variants.of(self.layers(), flat)
         base = Base(ready, noise_seed)
@@ -303,8 +304,11 @@ class Probe:
             0.0
         """
         given = latents if isinstance(latents, Latents) else Latents(latents)
-        base = Base(self._forwards.ready(given), noise_seed)
-        (template,) = self._with_donors(_interventions(intervention), noise_seed)
+        base = Base(_of_its_own(self._forwards.ready(given)), noise_seed)
+        edits = _interventions(intervention)
+        if len(edits) != 1:
+            raise ParameterError(f"one intervention is made to sets of units, got {len(edits)}")
+        (template,) = self._with_donors(edits, noise_seed)
         return UnitValues(
             self._replays,
             base,
@@ -592,6 +596,11 @@ def _interventions(given: Intervention | Iterable[Intervention]) -> list[Interve
         if not isinstance(edit, Intervention):
             raise ParameterError(f"interventions are Ablate, Scale, ..., got {edit!r}")
     return edits
+
+
+def _of_its_own(latents: Latents) -> Latents:
+    """The same values, whatever becomes of the tensor that was given."""
+    return replace(latents, z=latents.z.clone())
 
 
 def _first_sets(table: LayerTable, intervention: Intervention) -> list[tuple[int, ...]]:

@@ -2,8 +2,8 @@
 
 A greedy search evaluates every unit that is left in each of its steps, a ranking every unit once.
 Both go through the methods of `Probe.sweep`, so that a candidate costs a small part of a forward,
-and pick what a plain loop of forwards would: where candidates are closer than rounding, plain
-forwards decide.
+and a greedy search picks what a plain loop of forwards would: where candidates are closer than
+rounding, plain forwards decide.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganprobe.errors import NotReplayableError, ParameterError
+from ganprobe.errors import ForwardError, NotReplayableError, ParameterError
+from ganprobe.indices import check_count
 from ganprobe.interventions import Intervention, Shift
 from ganprobe.latents import Latents
 from ganprobe.probe import Probe
@@ -246,8 +247,8 @@ def random_units(
         <RandomUnits: 4 draws of 3 of 0>
     """
     pool = _pool(probe, intervention, n_units)
-    if n_draws < 1:
-        raise ParameterError(f"the number of draws is at least 1, got {n_draws}")
+    check_count(n_draws, "the number of draws")
+    check_count(seed, "a seed", least=0)
     draws = tuple(_draw(pool, n_units, seed, number) for number in range(n_draws))
     sets = [draw[: size + 1] for draw in draws for size in range(n_units)]
     values = probe.unit_values(
@@ -261,7 +262,8 @@ def random_units(
         noise_seed=noise_seed,
     )
     with progress(len(sets), "sets") as bar:
-        base, *found = _whole(values, lambda: values([(), *sets], bar)).tolist()
+        base = float(values([()])[0])
+        found = _whole(values, lambda: values(sets, bar)).tolist()
     curves = torch.tensor(found, dtype=torch.float64).view(n_draws, n_units)
     return RandomUnits(values.intervention, draws, base, curves, seed, values.how)
 
@@ -277,7 +279,9 @@ class _Search:
 
     def rank(self, n_units: int) -> FoundUnits:
         alone = [(unit,) for unit in self.pool]
-        effects = self.sign * self.values(alone, self.bar)
+        effects = (self.sign * self.values(alone, self.bar)).nan_to_num(
+            nan=float("-inf"), posinf=float("inf"), neginf=float("-inf")
+        )
         order = torch.sort(effects, descending=True, stable=True).indices[:n_units]
         units = tuple(self.pool[place] for place in order.tolist())
         base, *reached = self.values([units[:size] for size in range(n_units + 1)], self.bar)
@@ -307,14 +311,18 @@ class _Search:
 
         What is closer than rounding is decided by plain forwards.
         """
-        signed = {unit: self.sign * value for unit, value in by_unit.items()}
+        signed = {unit: _rankable(self.sign * value) for unit, value in by_unit.items()}
         top = max(signed.values())
-        scale = max(abs(top), max(signed.values()) - min(signed.values()))
-        close = sorted(unit for unit, value in signed.items() if value >= top - _CLOSE * scale)
+        if top == float("-inf"):
+            raise ForwardError("the objective is not a number for any of the units that are left")
+        found = [value for value in signed.values() if abs(value) != float("inf")]
+        scale = max(abs(top), max(found, default=0.0) - min(found, default=0.0))
+        close = [unit for unit, value in signed.items() if value >= top - _CLOSE * scale]
         if len(close) > 1 and self.values.how.method != "single":
-            close = close[:_MOST_CLOSE]
+            close = sorted(close, key=lambda unit: (-signed[unit], unit))[:_MOST_CLOSE]
             plain = self.values.by_single_forwards([(*picked, unit) for unit in close])
-            signed = dict(zip(close, (self.sign * plain).tolist(), strict=True))
+            exact = map(_rankable, (self.sign * plain).tolist())
+            signed = dict(zip(close, exact, strict=True))
         unit = max(sorted(close), key=signed.__getitem__)  # the first of equals
         return unit, self.sign * signed[unit]
 
@@ -368,6 +376,11 @@ class _Screen:
         return tuple(sorted(order[: self.n_kept]))
 
 
+def _rankable(value: float) -> float:
+    """The value; what is not a number is worse than everything."""
+    return float("-inf") if value != value else value
+
+
 def _gradient(objective: Tensor, nothing: Tensor) -> Tensor:
     if not objective.requires_grad:
         raise ParameterError(
@@ -405,7 +418,7 @@ def _pool(probe: Probe, intervention: Intervention, n_units: int) -> tuple[int, 
     tensor = probe.layers().resolve_one(intervention.site)
     units = intervention.site.units
     pool = tuple(range(tensor.n_units)) if units is None else tuple(sorted(units))
-    if not 1 <= n_units <= len(pool):
+    if check_count(n_units, "the number of units") > len(pool):
         raise ParameterError(
             f"there are {len(pool)} units to choose among at {tensor.site}, got n_units={n_units}"
         )
@@ -421,8 +434,7 @@ def _check_screen(screen: int | None, strategy: str, n_units: int, *, verify: bo
         return
     if strategy != "greedy":
         raise ParameterError("a screen is for a greedy search; a ranking tries each unit once")
-    if screen < 1:
-        raise ParameterError(f"a screen keeps at least 1 unit, got {screen}")
+    check_count(screen, "a screen")
 
 
 def _n_sets(n_pool: int, n_units: int, strategy: str, screen: int | None) -> int:

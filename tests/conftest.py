@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ganprobe import Generator, Probe
 from ganprobe.cli import main
@@ -24,7 +24,7 @@ def tiny(network: TinyNetwork) -> Generator:
 
 
 # A busy machine is no fault of the code: examples are not timed.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 

@@ -267,5 +267,5 @@ def test_what_cannot_be_searched_is_said() -> None:
             values(sets)
     with pytest.raises(SiteError, match="stands for"):
         search_units(probe, z, Ablate("*"), pair, n_units=2)
-    with pytest.raises(ParameterError, match="the number of draws is at least 1"):
+    with pytest.raises(ParameterError, match="the number of draws is a whole number from 1 on"):
         random_units(probe, z, Ablate("4"), pair, n_units=2, n_draws=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganprobe.engine import Registration, Wanted
 from ganprobe.errors import NotReplayableError
-from ganprobe.nested import place, tensors_in
+from ganprobe.nested import copied, place, tensors_in
 from ganprobe.replay.noise import DrawnNoise
 from ganprobe.replay.plan import Answer, ReplayPlan
 
@@ -32,7 +32,7 @@ class Remembered:
         self, n_variants: int, *, is_copied: bool, is_channels_last: bool = False
     ) -> Any:
         """The same for each of so many variants, row after row; without a copy where possible."""
-        value = self.value
+        value = copied(self.value)
         tensors = list(tensors_in(value))
         for (path, tensor), is_batched in zip(tensors, self.answer.batched, strict=True):
             if not is_batched:
@@ -57,6 +57,25 @@ class Memory:
     n_samples: int
     remembered: dict[int, Remembered] = field(default_factory=dict)
     noise: list[Tensor] = field(default_factory=list)
+    _tensors: list[Tensor] = field(default_factory=list)
+    _versions: list[int] = field(default_factory=list)
+    _addresses: set[int] = field(default_factory=set)
+
+    def check(self) -> None:
+        """Raise `NotReplayableError` if a replay has written into what is remembered."""
+        if _versions(self._tensors) != self._versions:
+            raise NotReplayableError("calls", "a replay wrote into what was to be remembered")
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether a tensor lies in memory that is remembered."""
+        return tensor.untyped_storage().data_ptr() in self._addresses
+
+    def _note_all(self) -> None:
+        self._tensors = [
+            tensor for kept in self.remembered.values() for _, tensor in tensors_in(kept.value)
+        ]
+        self._versions = _versions(self._tensors)
+        self._addresses = {tensor.untyped_storage().data_ptr() for tensor in self._tensors}
 
     @contextmanager
     def filling(self) -> Iterator[None]:
@@ -71,8 +90,12 @@ class Memory:
             else:
                 yield
         finally:
-            registration.remove()
+            try:
+                registration.remove()
+            finally:
+                registration.remove()  # what an interruption left
         filler.check()
+        self._note_all()
         self.noise = filler.noise.values
 
 
@@ -127,7 +150,7 @@ class _Filler:
         if number is None:
             return
         self.noise.is_away = False
-        answer = self._memory.plan.answers[number]
+        answer, output = self._memory.plan.answers[number], copied(output)
         self._check_rows(layer, answer, output)
         if answer.is_rewritten:
             for path, tensor in list(tensors_in(output)):
@@ -147,6 +170,11 @@ class _Filler:
             raise NotReplayableError(
                 "batch", f"layer {name!r} returns something else for {n} samples than for one"
             )
+
+
+def _versions(tensors: Sequence[Tensor]) -> list[int]:
+    """How often each was written into; those of inference mode do not count it."""
+    return [-1 if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
 def repeated(tensor: Tensor, n_variants: int, *, is_channels_last: bool = False) -> Tensor:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, overrides
+from torch.utils import _python_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["EveryOperation", "is_draw", "tensors_of"]
+__all__ = ["EveryOperation", "balanced_modes", "is_draw", "tensors_of"]
 
 
 class EveryOperation(TorchDispatchMode):
@@ -35,6 +38,26 @@ class EveryOperation(TorchDispatchMode):
     @abstractmethod
     def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """An operation was done, and gave this."""
+
+
+@contextmanager
+def balanced_modes() -> Iterator[None]:
+    """Modes that an interruption left on are off afterwards."""
+    dispatch, function = torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()
+    try:
+        yield
+    finally:
+        try:
+            _pop_modes(dispatch, function)
+        finally:
+            _pop_modes(dispatch, function)
+
+
+def _pop_modes(dispatch: int, function: int) -> None:
+    while torch._C._len_torch_dispatch_stack() > dispatch:
+        _python_dispatch._pop_mode()
+    while torch._C._len_torch_function_stack() > function:
+        overrides._pop_mode()
 
 
 def is_draw(operation: Any, args: tuple[Any, ...]) -> bool:

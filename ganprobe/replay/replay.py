@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganprobe.engine import (
     Editing,
@@ -25,11 +27,16 @@ from ganprobe.replay.answers import Answering
 from ganprobe.replay.folding import Folding
 from ganprobe.replay.memory import Memory
 from ganprobe.replay.noise import Aside, SameNoise
+from ganprobe.replay.operations import balanced_modes
 from ganprobe.replay.plan import ReplayPlan, make_replay_plan
 from ganprobe.replay.watching import watch
 from ganprobe.sites import Port, SiteTensor
 
 __all__ = ["Replay"]
+
+
+# A layer has one place for answers: threads that replay the same module take turns.
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 
 
 class Replay:
@@ -51,6 +58,7 @@ class Replay:
     ) -> None:
         self._forwards = forwards
         self._module = forwards.generator.module
+        self._lock = _LOCKS.setdefault(self._module, threading.RLock())
         self.table = forwards.dry_run.table
         self.plan = self._make_plan(sites, answers_nothing)
         self._folding = Folding(self.plan.computed_layers)
@@ -111,8 +119,28 @@ class Replay:
         n_variants: int,
         record: Sequence[SiteTensor],
     ) -> tuple[Tensor | None, Recording]:
-        noise = SameNoise(memory.noise, memory.n_samples, n_variants) if memory.noise else None
-        if noise is not None:
+        try:
+            with self._lock:
+                return self._run_alone(latents, memory, edits, n_variants, record)
+        except NotReplayableError:
+            raise
+        except ForwardError as error:
+            if is_out_of_memory(error):
+                raise
+            raise NotReplayableError("calls", f"a replay failed: {error}") from error
+
+    def _run_alone(
+        self,
+        latents: Latents,
+        memory: Memory,
+        edits: Mapping[SiteTensor, Editing],
+        n_variants: int,
+        record: Sequence[SiteTensor],
+    ) -> tuple[Tensor | None, Recording]:
+        """While no other thread replays the module."""
+        noise = None
+        if memory.noise or self.plan.one_at_once is not None or self.table.draws_noise:
+            noise = SameNoise(memory.noise, memory.n_samples, n_variants)
             edits = {tensor: Aside(edit, noise) for tensor, edit in edits.items()}
         hooks = Hooks(self._module, self._engine_plan(edits, record))
         answering = Answering(
@@ -123,16 +151,12 @@ class Replay:
             self._folding,
             is_channels_last=self.is_channels_last,
         )
-        together = _InTurn(hooks, answering)
-        try:
-            images = self._forwards.within(_for_variants(latents, n_variants), together.on(noise))
-            return images, hooks.finish()
-        except NotReplayableError:
-            raise
-        except ForwardError as error:
-            if is_out_of_memory(error):
-                raise
-            raise NotReplayableError("calls", f"a replay failed: {error}") from error
+        around = _InTurn(hooks, answering).on(noise)
+        images = self._forwards.within(_for_variants(latents, n_variants), around)
+        memory.check()
+        if images is not None and memory.holds(images):
+            images = images.clone()
+        return images, hooks.finish()
 
     def _make_plan(self, sites: Sequence[SiteTensor], answers_nothing: bool) -> ReplayPlan:
         forwards = self._forwards
@@ -175,7 +199,7 @@ class _InTurn:
         try:
             self.hooks.open()
             self.answering.open()
-            with noise or nullcontext():
+            with balanced_modes(), noise or nullcontext():
                 yield
         finally:
             try:

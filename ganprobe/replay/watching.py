@@ -26,7 +26,7 @@ from ganprobe.engine import (
 )
 from ganprobe.errors import NotReplayableError
 from ganprobe.latents import Latents
-from ganprobe.replay.operations import EveryOperation, is_draw, tensors_of
+from ganprobe.replay.operations import EveryOperation, balanced_modes, is_draw, tensors_of
 from ganprobe.replay.trace import Trace
 from ganprobe.sites import Port, SiteTensor
 
@@ -68,12 +68,14 @@ def watch(
     with torch.no_grad(), kept_noise(module), watcher.on(names):
         try:
             hooks.open()
-            with _Escapes(watcher), _Operations(watcher):
+            with balanced_modes(), _Escapes(watcher), _Operations(watcher):
                 forward(latents)
             hooks.finish()
         finally:
-            hooks.close()
-            hooks.close()  # what an interruption left
+            try:
+                hooks.close()
+            finally:
+                hooks.close()  # what an interruption left
     trace.forget_tensors()
     return trace
 
@@ -96,7 +98,10 @@ class _Watcher:
             registration.add()
             yield
         finally:
-            registration.remove()
+            try:
+                registration.remove()
+            finally:
+                registration.remove()  # what an interruption left
 
     def _on_begin(self, layer: nn.Module, args: object) -> None:
         if get_ident() == self._thread:
@@ -157,7 +162,6 @@ class _Operations(EveryOperation):
         draws = is_draw(func, args)
         if name not in _LIFTS and not trace.knows(given):
             trace.escapes.append(f"a tensor that {func} is given, of unknown origin,")
-        is_reached = trace.is_reached(given)
         is_tainted = trace.operate(
             str(func),
             given,
@@ -171,9 +175,7 @@ class _Operations(EveryOperation):
             return
         if draws:
             trace.lost_noise.append(str(func))
-        elif _gives_python(out) or _only_judges(func, out):
-            trace.escapes.append(str(func))
-        elif is_reached and _shape_depends(func, args):
+        elif _gives_python(out) or _only_judges(func, out) or _shape_depends(func, args):
             trace.escapes.append(str(func))
 
 

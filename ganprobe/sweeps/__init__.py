@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from ganprobe.sweeps.evaluation import Evaluation, How, Options
 from ganprobe.sweeps.evaluators import Base
-from ganprobe.sweeps.sweep import Measured, MeasuredSweep, Objective, Sweep, measured_sweep
+from ganprobe.sweeps.measured import Measured, Objective
+from ganprobe.sweeps.sweep import MeasuredSweep, Sweep, measured_sweep
 from ganprobe.sweeps.trial import N_TRIAL
 from ganprobe.sweeps.unit_values import UnitValues
 from ganprobe.sweeps.variants import Variant, Variants, read_variants

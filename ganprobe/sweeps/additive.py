@@ -216,19 +216,21 @@ class Additive:
     def _check(self) -> None:
         """Move all units far away, then some: others must stay, and what is returned add up."""
         n_units = self._site.n_units
-        order = torch.randperm(n_units, generator=torch.Generator().manual_seed(0))
-        half, few = order[: (n_units + 1) // 2], order[:_FEW]
-        edit = _Moved(self._site.unit_axis, (half, few))
-        inputs, returned = self._inputs(edit, 4)
+        numbers = torch.arange(n_units)
+        # Any two units differ in a binary digit of their numbers: in one choice one moves alone.
+        digits = [numbers[(numbers >> place) % 2 == 0] for place in range(n_units.bit_length())]
+        few = torch.randperm(n_units, generator=torch.Generator().manual_seed(0))[:_FEW]
+        choices = (*digits, few)
+        inputs, returned = self._inputs(_Moved(self._site.unit_axis, choices), len(choices) + 2)
         base, moved, *some = inputs
-        for units, mixed in zip((half, few), some, strict=True):
+        for units, mixed in zip(choices, some, strict=True):
             expected = base.clone()
             expected[units] = moved[units]
             if not difference(mixed, expected) <= tolerance(expected):
                 raise _not_additive("units influence each other on the way to the linear layer")
         steps = moved[few] - base[few]
         added = contributions(self._linear.layer, steps, few.to(base.device)).sum(0)
-        if not difference(returned[0] + added, returned[3]) <= tolerance(returned):
+        if not difference(returned[0] + added, returned[-1]) <= tolerance(returned):
             raise _not_additive(f"what {self._linear.returned.site} returns is no sum over units")
 
     @cached_property

@@ -20,6 +20,8 @@ def difference(images: Tensor, expected: Tensor) -> float:
     """
     if images.shape != expected.shape:
         return float("inf")
+    if not expected.is_floating_point():
+        images, expected = images.double(), expected.double()
     apart = torch.where(_is_same(images, expected), 0.0, (images - expected).abs())
     scale = torch.where(expected.isfinite(), expected, 0.0).abs().max()
     largest = float(apart.nan_to_num(nan=float("inf")).max())
@@ -29,9 +31,11 @@ def difference(images: Tensor, expected: Tensor) -> float:
 def tolerance(images: Tensor) -> float:
     """The difference that rounding may make: a batch is summed in another order than one sample.
 
-    Two hundred times the rounding of the dtype; on CUDA, where convolutions may use TensorFloat-32,
-    of that.
+    Two hundred times the rounding of the dtype, on CUDA, where convolutions may use it, that of
+    TensorFloat-32; nothing for whole numbers.
     """
+    if not images.is_floating_point():
+        return 0.0
     rounding = torch.finfo(images.dtype).eps
     if images.is_cuda and images.dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
         rounding = 2.0**-11

@@ -16,6 +16,8 @@ from ganprobe.errors import (
     ParameterError,
     is_out_of_memory,
 )
+from ganprobe.forwards import modes
+from ganprobe.indices import check_count
 from ganprobe.replay import ReplayPlan
 from ganprobe.sweeps.additive import Additive
 from ganprobe.sweeps.chunks import Chunks, first_size, timed
@@ -30,6 +32,7 @@ _FEWEST = 6
 _IN_TURN: tuple[Method, ...] = ("replay", "additive", "batched")
 _MANY = 512
 """From how many variants on even a lone method is tried out, with other layouts in memory."""
+_MOST_CHECKED = 16
 _CHECK_EVERY = 4
 """Chunks 4, 16, 64, ... are looked at once more."""
 
@@ -82,8 +85,8 @@ class Options:
             names = ", ".join(("auto", *METHODS))
             raise ParameterError(f"there is no method {self.method!r}; there is: {names}")
         for value, what in ((self.chunk, "chunk"), (self.memory_limit, "memory limit")):
-            if value is not None and value < 1:
-                raise ParameterError(f"a {what} is at least 1, got {value}")
+            if value is not None:
+                check_count(value, f"a {what}")
 
     def bytes_on(self, device: torch.device) -> int:
         """The limit on a device."""
@@ -113,6 +116,7 @@ class Evaluation:
     _chunks: Chunks | None = None
     _n_chunks: int = 0
     _largest_checked: int = 0
+    _n_written: int = 0
 
     @property
     def how(self) -> How:
@@ -164,15 +168,19 @@ class Evaluation:
         return True
 
     def _chunk(self, variants: Variants, start: int) -> tuple[range, Tensor]:
+        self._follow_weights()
         way, chunks = self._chosen()
+        if way.method != "single" and is_block_open():
+            raise _blocked()
         chosen = range(start, start + chunks.next(len(variants) - start))
         is_checked = self._is_to_be_checked(len(chosen))
         is_disturbed = is_checked and way.one_at_once is None and way.method != "single"
         rows = [*chosen, *[chosen[-1]] * (chunks.padded(len(chosen)) - len(chosen))]
         evaluate = partial(way.evaluator.images, variants, rows, is_disturbed=is_disturbed)
         try:
-            images, seconds = timed(evaluate, self.base.latents.z.device)
-            images = images[: len(chosen)]
+            with modes(grad=False):
+                images, seconds = timed(evaluate, self.base.latents.z.device)
+                images = images[: len(chosen)]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not chunks.halve(len(chosen)):
                 raise
@@ -186,6 +194,13 @@ class Evaluation:
             chunks.note(len(chosen), seconds)
         return chosen, images
 
+    def _follow_weights(self) -> None:
+        """Begin anew where a parameter or buffer was written into since the base was run."""
+        written = self.replays.forwards.n_written()
+        if self._way is not None and written != self._n_written:
+            self._way = None
+        self._n_written = written
+
     def _is_to_be_checked(self, size: int) -> bool:
         """Where chunks are larger than before, and ever more seldom."""
         is_turn = self._n_chunks + 1 in {_CHECK_EVERY**power for power in range(1, 16)}
@@ -193,7 +208,8 @@ class Evaluation:
 
     def _chosen(self) -> tuple[Way, Chunks]:
         if self._way is None or self._chunks is None:
-            self._way, self._reason = self._choose()
+            with modes(grad=False):
+                self._way, self._reason = self._choose()
             most = self.options.bytes_on(self.base.latents.z.device)
             if isinstance(self._way.evaluator, Additive):
                 most //= 2  # the other half is for contributions
@@ -249,16 +265,14 @@ class Evaluation:
             NotReplayableError: it does not.
         """
         if method != "single" and is_block_open():
-            raise NotReplayableError(
-                "block", "an intervening block is open, whose edits would act in it, too"
-            )
+            raise _blocked()
         limit = self.options.bytes_on(self.base.latents.z.device)
         try:
             way = make_way(
                 method, self.replays, self.base, self.variants, memory_limit=limit, ahead=ahead
             )
             if method != "single":
-                some = sorted({0, len(self.variants) - 1})
+                some = self._some(method)
                 for few in [some] if way.one_at_once is None else [[one] for one in some]:
                     way.check(way.evaluator.images(self.variants, few), self.variants, few)
             return way
@@ -267,5 +281,22 @@ class Evaluation:
         except ForwardError as error:
             raise NotReplayableError("calls", str(error)) from error
 
+    def _some(self, method: Method) -> list[int]:
+        """The first and the last variant, and for sums one of each of the first few sources."""
+        chosen = {0, len(self.variants) - 1}
+        if method == "additive" and self.variants.pieces is not None:
+            by_source: dict[int, int] = {}
+            for variant, pieces in enumerate(self.variants.pieces):
+                for number, _ in pieces:
+                    by_source.setdefault(number, variant)
+            chosen |= set(list(by_source.values())[:_MOST_CHECKED])
+        return sorted(chosen)
+
     def _refuse(self, method: Method, error: NotReplayableError) -> None:
         self.refused.append(Refusal(method, error.kind, str(error)))
+
+
+def _blocked() -> NotReplayableError:
+    return NotReplayableError(
+        "block", "an intervening block is open, whose edits would act in it, too"
+    )

@@ -22,6 +22,7 @@ from ganprobe.sweeps.variants import Piece, Variants
 __all__ = ["Base", "Evaluator", "Replayed", "Rows", "Single", "far"]
 
 _FAR = 10.0
+_OTHER_SEED = 71_077_345
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,12 @@ class Single:
         self, variants: Variants, chosen: Sequence[int], *, is_disturbed: bool = False
     ) -> Tensor:
         return torch.stack([self._one(variants, variant) for variant in chosen])
+
+    def of_others(self) -> None:
+        """A forward of as many other latents."""
+        z = self.base.latents.z
+        others = self.forwards.generator.sample(len(z), seed=_OTHER_SEED)
+        self.forwards.run(others, Plan(()), noise_seed=self.base.noise_seed)
 
     def shifted(self, directions: Mapping[SiteTensor, Tensor], table: LayerTable) -> Tensor:
         """(n, ...) images with activations shifted along directions (n, ...)."""

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ganprobe.engine import is_block_open
-from ganprobe.errors import NotReplayableError, ParameterError
-from ganprobe.generators import Generator
-from ganprobe.measures import Measure
+from ganprobe.errors import NotReplayableError
 from ganprobe.progress import Bar, Progress
 from ganprobe.sweeps.agreement import difference, tolerance
 from ganprobe.sweeps.evaluation import Evaluation, How, Options
 from ganprobe.sweeps.evaluators import Base, Single
+from ganprobe.sweeps.measured import Measured
 from ganprobe.sweeps.variants import Variants
 from ganprobe.sweeps.ways import Replays
 
-__all__ = ["Measured", "MeasuredSweep", "Objective", "Sweep", "measured_sweep"]
-
-Objective = Measure | Callable[[Tensor], Tensor]
-"""A measure, which sees images in [0, 1]; or a function of images as the generator gives them."""
+__all__ = ["MeasuredSweep", "Sweep", "measured_sweep"]
 
 _ROWS = 32
 """Of many samples, so many are taken at a time that with all variants they fill so many rows."""
@@ -40,13 +36,14 @@ class Sweep:
     ) -> None:
         self._make = partial(Evaluation, replays, base, variants, options)
         self._variants, self._progress = variants, progress
+        self._evaluation: Evaluation | None = None
 
     def __len__(self) -> int:
         return len(self._variants)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Images (n, channels, height, width) for each variant, in order."""
-        evaluation = self._evaluation
+        evaluation = self._evaluation = self._make()
         n_given = 0
         with self._progress(len(self._variants), "variants") as bar:
             while n_given < len(self._variants):
@@ -64,11 +61,9 @@ class Sweep:
     @property
     def how(self) -> How:
         """By which method, why, and how it was checked."""
+        if self._evaluation is None:
+            self._evaluation = self._make()
         return self._evaluation.how
-
-    @cached_property
-    def _evaluation(self) -> Evaluation:
-        return self._make()
 
     def __repr__(self) -> str:
         return f"<Sweep of {len(self)} variants>"
@@ -95,54 +90,6 @@ class MeasuredSweep:
         return f"<MeasuredSweep of {n_variants} variants x {n} samples, {columns}>"
 
 
-class Measured:
-    """An objective on images, whatever they are batched with.
-
-    Raises:
-        ParameterError: it gives something other than a number or a row of them for each image.
-    """
-
-    def __init__(self, objective: Objective, generator: Generator) -> None:
-        if not callable(objective):
-            raise ParameterError(
-                f"a measure is a Measure or a function of images, got {objective!r}"
-            )
-        self._objective, self._generator = objective, generator
-        self._is_single = False
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """(variants, n, ...) images to (variants, n, columns) values; no gradients."""
-        with torch.no_grad():
-            if self._is_single:
-                return torch.stack([self.of_batch(own) for own in images])
-            values = self.of_batch(images.flatten(0, 1))
-            return values.view(*images.shape[:2], -1)
-
-    def settle(self, images: Tensor) -> None:
-        """Find out whether images may be measured together with those of other variants."""
-        together = self(images).double()
-        with torch.no_grad():
-            alone = torch.stack([self.of_batch(own) for own in images]).double()
-        self._is_single = not difference(together, alone) <= tolerance(images)
-
-    def of_batch(self, images: Tensor) -> Tensor:
-        """(n, ...) images to (n, columns) values, with gradients where they are on."""
-        objective = self._objective
-        if isinstance(objective, Measure):
-            seen = self._generator.to_unit_range(images)
-            values = objective.measure(seen) if torch.is_grad_enabled() else objective(seen)
-        else:
-            values = objective(images)
-        is_right = isinstance(values, Tensor) and values.ndim in (1, 2)
-        if not is_right or len(values) != len(images):
-            got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
-            raise ParameterError(
-                f"a measure of {len(images)} images gives ({len(images)},) or ({len(images)}, k)"
-                f" numbers, got {got}"
-            )
-        return values if values.ndim == 2 else values[:, None]
-
-
 def measured_sweep(
     replays: Replays,
     base: Base,
@@ -152,7 +99,7 @@ def measured_sweep(
     progress: Progress,
 ) -> MeasuredSweep:
     """Evaluate all variants of a base, some samples at a time where that can be."""
-    size = _samples_at_once(replays, base, variants)
+    size = _samples_at_once(replays, base, variants, measured)
     parts = [_part(base, variants, start, size) for start in range(0, len(base), size)]
     evaluation = Evaluation(replays, *parts[0], options)
     with progress(len(variants) * len(parts), "variants") as bar:
@@ -177,18 +124,16 @@ def _values(
     evaluation: Evaluation, parts: Sequence[tuple[Base, Variants]], measured: Measured, bar: Bar
 ) -> Iterator[Tensor]:
     """For each part of the samples (variants, n, columns)."""
-    for number, (base, variants) in enumerate(parts):
+    for base, variants in parts:
         evaluation.move(base, variants)
         found: list[Tensor] = []
         for _, images in evaluation.images(variants):
-            if not number and not found:
-                measured.settle(images)
             found.append(measured(images))
             bar.advance(len(images))
         yield torch.cat(found)
 
 
-def _samples_at_once(replays: Replays, base: Base, variants: Variants) -> int:
+def _samples_at_once(replays: Replays, base: Base, variants: Variants, measured: Measured) -> int:
     """How many samples are taken together: all, unless a few give the same without the others."""
     size = min(len(base), max(1, _ROWS // max(1, len(variants))))
     draws_noise = replays.forwards.dry_run.table.draws_noise
@@ -198,21 +143,27 @@ def _samples_at_once(replays: Replays, base: Base, variants: Variants) -> int:
         depends_on_values = replays.of(variants.sites).plan.one_at_once is not None
     except NotReplayableError:
         return len(base)
-    if depends_on_values or not _go_alone(replays, base, variants, size):
+    if depends_on_values or not _go_alone(replays, base, variants, measured, size):
         return len(base)
     return size
 
 
-def _go_alone(replays: Replays, base: Base, variants: Variants, size: int) -> bool:
-    """Whether plain forwards of some samples give what those of more of them give."""
+def _go_alone(
+    replays: Replays, base: Base, variants: Variants, measured: Measured, size: int
+) -> bool:
+    """Whether some samples give, and are measured as, what more of them are."""
     n = min(len(base), max(_ROWS, 2 * size))
     edited = sorted({0, len(variants) // 2, len(variants) - 1})
     together = _plain(replays, base, variants, slice(0, n), edited)
-    alone = [
+    parts = [
         _plain(replays, base, variants, slice(start, min(start + size, n)), edited)
         for start in range(0, n, size)
     ]
-    return difference(torch.cat(alone, dim=1), together) <= tolerance(together)
+    if not difference(torch.cat(parts, dim=1), together) <= tolerance(together):
+        return False
+    whole = measured.alone(together).double()
+    pieces = torch.cat([measured.alone(part) for part in parts], dim=1).double()
+    return difference(pieces, whole) <= tolerance(together)
 
 
 def _plain(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index
 
 import torch
 from torch import Tensor
 
 from ganprobe.errors import NotReplayableError, ParameterError
-from ganprobe.indices import check_distinct, check_indices
+from ganprobe.indices import check_count, check_distinct, check_indices
 from ganprobe.interventions import Intervention
 from ganprobe.progress import Bar
 from ganprobe.sites import SiteTensor
 from ganprobe.sweeps.evaluation import Evaluation, How, Options
 from ganprobe.sweeps.evaluators import Base, Single
-from ganprobe.sweeps.sweep import Measured
+from ganprobe.sweeps.measured import Measured
 from ganprobe.sweeps.variants import UnitSets, Variants
 from ganprobe.sweeps.ways import Replays
 
@@ -48,13 +49,13 @@ class UnitValues:
         column: int,
         n_expected: int,
     ) -> None:
+        check_count(column, "a column", least=0)
         self._variants, self._measured, self._column = variants, measured, column
         self._single = Single(replays.forwards, base)
         self._evaluation = Evaluation(replays, base, variants, options, n_expected)
-        self._is_settled = False
         self.n_evaluated = 0
 
-    def __call__(self, sets: Sequence[UnitSet], bar: Bar | None = None) -> Tensor:
+    def __call__(self, sets: Sequence[Sequence[int]], bar: Bar | None = None) -> Tensor:
         """(sets,) float64 on the host.
 
         Raises:
@@ -63,14 +64,9 @@ class UnitValues:
         """
         if not sets:
             return torch.zeros(0, dtype=torch.float64)
-        for units in filter(None, sets):
-            check_distinct(units)
-            check_indices(units, self.tensor.n_units, "unit", str(self.tensor.site))
+        checked = [self._checked(units) for units in sets]
         found: list[Tensor] = []
-        for _, images in self._evaluation.images(self._variants.with_sets(sets)):
-            if not self._is_settled:
-                self._measured.settle(images)
-                self._is_settled = True
+        for _, images in self._evaluation.images(self._variants.with_sets(checked)):
             found.append(self._means(images))
             if bar is not None:
                 bar.advance(len(images))
@@ -102,7 +98,7 @@ class UnitValues:
 
     def with_gradient(self, images: Tensor) -> Tensor:
         """The objective of one set's images (n, ...), a number that gradients flow from."""
-        return self._measured.of_batch(images)[:, self._column].mean()
+        return self._measured.of_batch(images)[:, self._column].double().mean()
 
     @property
     def how(self) -> How:
@@ -113,9 +109,19 @@ class UnitValues:
         """Give up the way that failed a check; whether another is left to begin again with."""
         return self._evaluation.demote(error)
 
+    def _checked(self, units: Iterable[int]) -> UnitSet:
+        try:
+            chosen = tuple(map(index, units))
+        except TypeError as error:
+            raise ParameterError(f"a set of units is some whole numbers, got {units!r}") from error
+        if chosen:
+            check_distinct(chosen)
+            check_indices(chosen, self.tensor.n_units, "unit", str(self.tensor.site))
+        return chosen
+
     def _means(self, images: Tensor) -> Tensor:
         values = self._measured(images)  # (sets, n, columns)
-        if not 0 <= self._column < values.shape[2]:
+        if self._column >= values.shape[2]:
             raise ParameterError(
                 f"no column {self._column} in an objective of {values.shape[2]}, numbered from 0"
             )

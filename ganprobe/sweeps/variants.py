@@ -152,15 +152,20 @@ class Variants:
         return intervention.for_samples(tensor, samples)
 
 
-def read_variants(given: Iterable[Intervention | Iterable[Intervention]]) -> list[Variant]:
+def read_variants(
+    given: Intervention | Iterable[Intervention | Iterable[Intervention]],
+) -> list[Variant]:
     """Variants as they are given: interventions, or lists of them.
 
     Raises:
         ParameterError: there is none, or something else among them.
     """
     variants: list[Variant] = []
-    for position, one in enumerate(given):
-        variant = (one,) if isinstance(one, Intervention) else tuple(one)
+    listed = [given] if isinstance(given, Intervention) else given
+    if not isinstance(listed, Iterable):
+        raise ParameterError(f"variants are a list of interventions or of lists, got {given!r}")
+    for position, one in enumerate(listed):
+        variant = tuple(one) if isinstance(one, Iterable) else (one,)
         for intervention in variant:
             if not isinstance(intervention, Intervention):
                 raise ParameterError(

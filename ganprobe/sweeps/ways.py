@@ -30,12 +30,16 @@ class Refusal:
 
     Args:
         kind: what hinders it, in one word:
-            ``"site"`` an edited tensor has no batch axis; ``"memory"`` its memory cannot be
-            followed; ``"state"`` the forward writes into memory that outlives it;
-            ``"gradients"`` it computes gradients of its own; ``"noise"`` noise that cannot be kept the same; ``"batch"`` samples of a batch influence each
-            other; ``"calls"`` layers run in another order than in the trace; ``"mismatch"`` its
-            images differ from those of plain forwards; ``"additive"`` units do not add up behind
-            the site; ``"block"`` an intervening block is open here.
+            ``"site"`` an edited tensor has no batch axis;
+            ``"memory"`` its memory cannot be followed;
+            ``"state"`` the forward writes into memory that outlives it;
+            ``"gradients"`` it computes gradients of its own;
+            ``"noise"`` noise cannot be kept the same;
+            ``"batch"`` samples of a batch influence each other;
+            ``"calls"`` layers run in another order than in the trace, or a replay failed;
+            ``"mismatch"`` its images differ from those of plain forwards;
+            ``"additive"`` units do not add up behind the site;
+            ``"block"`` an intervening block is open here.
         message: the same in a sentence.
     """
 
@@ -188,6 +192,7 @@ def _check_alone(way: Way) -> None:
     replayed = evaluator.behind if isinstance(evaluator, Additive) else evaluator
     assert isinstance(replayed, Replayed)
     base = replayed.base_images
+    way.single.of_others()  # what a layer leaves behind beside what it returns is theirs now
     way.compare(replayed.unedited(), base, "nothing edited")
     directions = {tensor: far(found) for tensor, found in replayed.activations().items()}
     table = replayed.replay.table

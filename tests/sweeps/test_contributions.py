@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,7 @@ def by_the_layer(layer: nn.Module, steps: Tensor, units: list[int], size: int) -
     return torch.stack(made)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @settings(max_examples=150)
 @given(layer=layers(), n=st.integers(1, 2), data=st.data())
 def test_a_contribution_is_what_the_layer_makes_of_a_step(

@@ -294,7 +294,7 @@ def test_what_cannot_be_meant_is_said_before_anything_runs(network_probe: Probe)
         sweep(z, [Ablate("2#1"), Ablate("conv9")])
     with pytest.raises(ParameterError, match="no method 'fast'; there is: auto, additive"):
         sweep(z, [Ablate("2#1")], method="fast")
-    with pytest.raises(ParameterError, match="a chunk is at least 1, got 0"):
+    with pytest.raises(ParameterError, match="a chunk is a whole number from 1 on, got 0"):
         sweep(z, [Ablate("2#1")], chunk=0)
     with pytest.raises(ParameterError, match=r"a measure of \d+ images gives"):
         sweep(z, [Ablate("2#1")], lambda images: images.mean())
