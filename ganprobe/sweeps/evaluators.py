@@ -19,7 +19,7 @@ from ganprobe.replay import Memory, Replay
 from ganprobe.sites import SiteTensor
 from ganprobe.sweeps.variants import Piece, Variants
 
-__all__ = ["Base", "Evaluator", "Replayed", "Rows", "Single", "far"]
+__all__ = ["Base", "Evaluator", "Replayed", "Rows", "Single", "UnitsOfSources", "far"]
 
 _FAR = 10.0
 _OTHER_SEED = 71_077_345
@@ -142,7 +142,7 @@ def edits_of(variants: Variants, chosen: Sequence[int]) -> Mapping[SiteTensor, E
     if variants.pieces is not None:
         tensor = variants.sites[0]
         pieces = [variants.pieces[variant] for variant in chosen]
-        return {tensor: _UnitsOfSources(tensor, variants.source_edits(), pieces)}
+        return {tensor: UnitsOfSources(tensor, variants.source_edits(), pieces)}
     by_variant = [variants.edits(variant) for variant in chosen]
     return {
         tensor: _EachItsOwn([edits.get(tensor, []) for edits in by_variant])
@@ -222,7 +222,7 @@ class _EachItsOwn(Rows):
 
 
 @dataclass(eq=False)
-class _UnitsOfSources(Rows):
+class UnitsOfSources(Rows):
     """For each variant, some units of what the sources make of the base's rows."""
 
     tensor: SiteTensor

@@ -20,7 +20,7 @@ __all__ = ["N_TRIAL", "Trial"]
 N_TRIAL = 8
 """How many variants a method is tried out on, at most."""
 
-_MANY = 512
+_MANY, _PART = 512, 64
 _N_TIMES = 3
 _MAPS = 4
 _CLEARLY = 0.95
@@ -36,7 +36,8 @@ class Trial:
 
     def seconds(self, way: Way) -> float:
         """Seconds for a variant, with what is kept for all shared by all."""
-        n = 1 if way.one_at_once is not None else min(N_TRIAL, len(self.variants))
+        n = min(N_TRIAL, len(self.variants), max(2, self.n_expected // _PART))
+        n = n if way.one_at_once is None else 1
         evaluate = partial(way.evaluator.images, self.variants, range(n))
         _, first = timed(evaluate, self.device)
         seconds = self._least(evaluate)

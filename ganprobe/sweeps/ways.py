@@ -12,9 +12,11 @@ from ganprobe.errors import GanprobeError, NotReplayableError
 from ganprobe.forwards import Forwards
 from ganprobe.replay import Replay, ReplayPlan
 from ganprobe.sites import SiteTensor
-from ganprobe.sweeps.additive import Additive, linear_call
+from ganprobe.sweeps.additive import Additive
 from ganprobe.sweeps.agreement import difference, tolerance
 from ganprobe.sweeps.evaluators import Base, Evaluator, Replayed, Single, far
+from ganprobe.sweeps.linear import linear_call, single_ways
+from ganprobe.sweeps.terms import TermsByLayer, TermsByReplay, TermsOf
 from ganprobe.sweeps.variants import Variants
 
 __all__ = ["METHODS", "Method", "Refusal", "Replays", "Way", "make_way"]
@@ -176,11 +178,22 @@ def _additive(ahead: Way, replays: Replays, variants: Variants, memory_limit: in
         raise NotReplayableError("additive", "not all variants replace units of one site")
     if ahead.one_at_once is not None:
         raise NotReplayableError("batch", ahead.one_at_once)
-    linear = linear_call(evaluator.replay.plan, variants.table)
-    way = _replayed("additive", replays.of([linear.returned]), ahead.single)
+    terms = _terms(evaluator, variants)
+    way = _replayed("additive", replays.of([terms.returned]), ahead.single)
     assert isinstance(way.evaluator, Replayed)
-    way.evaluator = Additive(evaluator, way.evaluator, linear, memory_limit=memory_limit)
+    way.evaluator = Additive(terms, way.evaluator, memory_limit=memory_limit)
     return way
+
+
+def _terms(ahead: Replayed, variants: Variants) -> TermsOf:
+    plan = ahead.replay.plan
+    try:
+        return TermsByLayer(ahead, linear_call(plan, variants.table))
+    except NotReplayableError as error:
+        try:
+            return TermsByReplay(ahead, list(single_ways(plan, variants.table)))
+        except NotReplayableError:
+            raise error from None
 
 
 def _check_alone(way: Way) -> None:

@@ -45,6 +45,19 @@ def test_noise_behind_the_site_is_the_same_in_all_variants() -> None:
     assert probe.replay_plan(architecture.late).n_draws == 0
 
 
+def test_a_convolution_that_a_style_modulates_is_a_sum_over_units() -> None:
+    probe = Probe(ARCHITECTURES["stylegan2"].build(0), dtype=torch.float64)
+    latents, donors = (probe.generator.sample(2, seed=seed) for seed in (3, 4))
+    site = "network.style_convs.4"
+    variants: list[list[Intervention]] = [[Swap(site, donor=donors, units=[u])] for u in range(8)]
+    variants += [[Swap(site, donor=donors, units=[0, 1, 5]), Ablate(site, units=[3])], []]
+    expected = torch.stack([probe.run(latents, variant).images for variant in variants])
+    sweep = probe.sweep(latents, variants, method="additive")
+    tolerance = 1e-9 * float(expected.abs().max())
+    assert torch.allclose(torch.stack(list(sweep)), expected, rtol=0, atol=tolerance)
+    assert str(sweep.how.plan).startswith("replay from network.style_convs.5.modulated_conv: ")
+
+
 def test_a_codebook_is_not_mistaken_for_a_sum() -> None:
     """Behind the site values are looked up in a table: no sum of units, and yet replayable."""
     probe = Probe(ARCHITECTURES["vqvae"].build(0), dtype=torch.float64)
