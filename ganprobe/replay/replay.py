@@ -119,44 +119,39 @@ class Replay:
         n_variants: int,
         record: Sequence[SiteTensor],
     ) -> tuple[Tensor | None, Recording]:
+        with self._alone():
+            noise = None
+            if memory.noise or self.plan.one_at_once is not None or self.table.draws_noise:
+                noise = SameNoise(memory.noise, memory.n_samples, n_variants)
+                edits = {tensor: Aside(edit, noise) for tensor, edit in edits.items()}
+            hooks = Hooks(self._module, self._engine_plan(edits, record))
+            answering = Answering(
+                memory,
+                n_variants,
+                hooks.gate,
+                hooks.on_output,
+                self._folding,
+                is_channels_last=self.is_channels_last,
+            )
+            around = _InTurn(hooks, answering).on(noise)
+            images = self._forwards.within(_for_variants(latents, n_variants), around)
+            memory.check()
+            if images is not None and memory.holds(images):
+                images = images.clone()
+            return images, hooks.finish()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other thread replays the module; a failure is one of the replay."""
         try:
             with self._lock:
-                return self._run_alone(latents, memory, edits, n_variants, record)
+                yield
         except NotReplayableError:
             raise
         except ForwardError as error:
             if is_out_of_memory(error):
                 raise
             raise NotReplayableError("calls", f"a replay failed: {error}") from error
-
-    def _run_alone(
-        self,
-        latents: Latents,
-        memory: Memory,
-        edits: Mapping[SiteTensor, Editing],
-        n_variants: int,
-        record: Sequence[SiteTensor],
-    ) -> tuple[Tensor | None, Recording]:
-        """While no other thread replays the module."""
-        noise = None
-        if memory.noise or self.plan.one_at_once is not None or self.table.draws_noise:
-            noise = SameNoise(memory.noise, memory.n_samples, n_variants)
-            edits = {tensor: Aside(edit, noise) for tensor, edit in edits.items()}
-        hooks = Hooks(self._module, self._engine_plan(edits, record))
-        answering = Answering(
-            memory,
-            n_variants,
-            hooks.gate,
-            hooks.on_output,
-            self._folding,
-            is_channels_last=self.is_channels_last,
-        )
-        around = _InTurn(hooks, answering).on(noise)
-        images = self._forwards.within(_for_variants(latents, n_variants), around)
-        memory.check()
-        if images is not None and memory.holds(images):
-            images = images.clone()
-        return images, hooks.finish()
 
     def _make_plan(self, sites: Sequence[SiteTensor], answers_nothing: bool) -> ReplayPlan:
         forwards = self._forwards

@@ -83,7 +83,8 @@ def single_ways(plan: ReplayPlan, table: LayerTable) -> Iterator[SiteTensor]:
 
 def _is_only_way(trace: Trace, call: Call) -> bool:
     """Whether nothing that an edit reaches goes on but through what a call returned."""
-    assert call.end is not None
+    if call.end is None:  # it raised
+        return False
     returned = {leaf.memory for leaf in call.leaves}
     ahead = {memory for memory in trace.tainted if trace.created[memory] < call.end} - returned
     goes_past = any(not ahead.isdisjoint(done.reads) for done in trace.operations[call.end :])

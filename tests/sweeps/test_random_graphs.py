@@ -29,7 +29,8 @@ from ganprobe import (
     SiteTensor,
     Swap,
 )
-from graphs import HOSTILE, Graph, hostile_module, random_graph
+from graphs import Graph, random_graph
+from hostile import HOSTILE, hostile_module
 from modules import LATENT
 from subjects import probe_of
 from traces import hooks_of, state_of
