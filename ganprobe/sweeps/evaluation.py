@@ -21,7 +21,7 @@ from ganprobe.indices import check_count
 from ganprobe.replay import ReplayPlan
 from ganprobe.sweeps.additive import Additive
 from ganprobe.sweeps.chunks import Chunks, first_size, timed
-from ganprobe.sweeps.evaluators import Base
+from ganprobe.sweeps.evaluators import Base, Single
 from ganprobe.sweeps.trial import Trial
 from ganprobe.sweeps.variants import Variants
 from ganprobe.sweeps.ways import METHODS, Method, Refusal, Replays, Way, make_way
@@ -234,12 +234,13 @@ class Evaluation:
 
     def _fastest(self, n_expected: int) -> tuple[Way, str]:
         ways: dict[Method, Way] = {}
+        single = Single(self.replays.forwards, self.base)
         for name in _IN_TURN:
             is_covered = name == "batched" and "replay" in ways
             if is_covered or any(refusal.method == name for refusal in self.refused):
                 continue
             try:
-                ways[name] = self._made(name, ahead=ways.get("replay"))
+                ways[name] = self._made(name, ahead=ways.get("replay"), single=single)
             except NotReplayableError as error:
                 self._refuse(name, error)
         if not ways:
@@ -247,6 +248,7 @@ class Evaluation:
         if len(ways) == 1 and n_expected < _MANY:
             ((name, way),) = ways.items()
             return way, f"{name} is the fastest that can be used"
+        single.known.clear()
         trial = Trial(self.variants, n_expected, self.base.latents.z.device)
         seconds = {name: trial.seconds(way) for name, way in ways.items()}
         costs = ", ".join(f"{took * 1e3:.2f} ms by {name}" for name, took in seconds.items())
@@ -255,11 +257,14 @@ class Evaluation:
     def _single(self, why: str) -> tuple[Way, str]:
         return self._made("single"), why
 
-    def _made(self, method: Method, *, ahead: Way | None = None) -> Way:
+    def _made(
+        self, method: Method, *, ahead: Way | None = None, single: Single | None = None
+    ) -> Way:
         """A way that gives the first and the last variant as plain forwards give them.
 
         Args:
             ahead: the way by replay, if there is one.
+            single: plain forwards, of which some were run already.
 
         Raises:
             NotReplayableError: it does not.
@@ -269,12 +274,19 @@ class Evaluation:
         limit = self.options.bytes_on(self.base.latents.z.device)
         try:
             way = make_way(
-                method, self.replays, self.base, self.variants, memory_limit=limit, ahead=ahead
+                method,
+                self.replays,
+                self.base,
+                self.variants,
+                memory_limit=limit,
+                ahead=ahead,
+                single=single,
             )
             if method != "single":
                 some = self._some(method)
                 for few in [some] if way.one_at_once is None else [[one] for one in some]:
-                    way.check(way.evaluator.images(self.variants, few), self.variants, few)
+                    images = way.evaluator.images(self.variants, few)
+                    way.check(images, self.variants, few, is_remembered=True)
             return way
         except NotReplayableError:
             raise

@@ -61,6 +61,16 @@ class Single:
 
     forwards: Forwards
     base: Base
+    known: dict[tuple[int, int], tuple[Variants, Tensor]] = field(default_factory=dict)
+    """By variants and number, images that were asked for more than once."""
+
+    def remembered(self, variants: Variants, chosen: Sequence[int]) -> Tensor:
+        """As `images`, of variants by which several methods are checked: run once."""
+        for variant in chosen:
+            if (id(variants), variant) not in self.known:
+                found = variants, self._one(variants, variant)
+                self.known[id(variants), variant] = found
+        return torch.stack([self.known[id(variants), variant][1] for variant in chosen])
 
     def images(
         self, variants: Variants, chosen: Sequence[int], *, is_disturbed: bool = False

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganprobe.interventions import Edit
 from ganprobe.sites import SiteTensor
 from ganprobe.sweeps.agreement import difference, tolerance
+from ganprobe.sweeps.chunks import first_size
 from ganprobe.sweeps.contributions import contributions
 from ganprobe.sweeps.evaluators import Replayed, Rows, UnitsOfSources, far
 from ganprobe.sweeps.linear import LinearCall, not_additive
@@ -20,7 +21,6 @@ from ganprobe.sweeps.variants import Variants
 __all__ = ["Term", "TermsByLayer", "TermsByReplay", "TermsOf"]
 
 _FEW = 8
-_AT_ONCE = 8
 
 Term = tuple[int, int]
 """The number of a source, and a unit of it."""
@@ -139,8 +139,9 @@ class TermsByReplay:
         assert self._variants is not None
         sources = self._variants.source_edits()
         added: list[Tensor] = []
-        for start in range(0, len(terms), _AT_ONCE):
-            some = [[(number, (unit,))] for number, unit in terms[start : start + _AT_ONCE]]
+        at_once = first_size(self._ahead.replay.plan.n_bytes * len(self._ahead.base))
+        for start in range(0, len(terms), at_once):
+            some = [[(number, (unit,))] for number, unit in terms[start : start + at_once]]
             edit = UnitsOfSources(self._site, sources, some)
             added.append(self._returned(edit, len(some), [self.returned])[0] - self._base)
         return torch.cat(added)

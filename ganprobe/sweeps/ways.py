@@ -74,15 +74,26 @@ class Way:
     n_checked: int = 0
     worst: float = 0.0
 
-    def check(self, images: Tensor, variants: Variants, chosen: Sequence[int]) -> None:
+    def check(
+        self,
+        images: Tensor,
+        variants: Variants,
+        chosen: Sequence[int],
+        *,
+        is_remembered: bool = False,
+    ) -> None:
         """Compare images (variants, n, ...) with those of plain forwards.
+
+        Args:
+            is_remembered: other ways will be checked by the same variants.
 
         Raises:
             NotReplayableError: they differ by more than rounding.
         """
         if isinstance(self.evaluator, Single):
             return
-        expected = self.single.images(variants, chosen)
+        plain = self.single.remembered if is_remembered else self.single.images
+        expected = plain(variants, chosen)
         self.compare(images, expected, f"variant {', '.join(map(str, chosen))}")
         self.n_checked += len(chosen)
 
@@ -135,17 +146,19 @@ def make_way(
     memory_limit: int,
     is_trusted: bool = False,
     ahead: Way | None = None,
+    single: Single | None = None,
 ) -> Way:
     """A method, ready for variants of a base; unedited, it gives what a plain forward gives.
 
     Args:
         is_trusted: that was found out on another base.
         ahead: for the additive method the way by replay, if there is one.
+        single: plain forwards of the base, if some were run already.
 
     Raises:
         NotReplayableError: it cannot be used; its `kind` says why.
     """
-    single = Single(replays.forwards, base)
+    single = Single(replays.forwards, base) if single is None else single
     if method == "single":
         return Way(method, single, single)
     if method == "additive" and ahead is None:
