@@ -95,10 +95,10 @@ class TermsByLayer:
         # Any two units are in different halves once: in one choice one moves alone.
         digits = [half for half, _ in _halves(n_units)]
         few = torch.randperm(n_units, generator=torch.Generator().manual_seed(0))[:_FEW]
-        choices = (*digits, few)
-        inputs, returned = self._inputs(_Moved(self._site.unit_axis, choices), len(choices) + 2)
+        choices = (torch.arange(0), torch.arange(n_units), *digits, few)
+        inputs, returned = self._inputs(_Moved(self._site.unit_axis, choices), len(choices))
         base, moved, *some = inputs
-        for units, mixed in zip(choices, some, strict=True):
+        for units, mixed in zip(choices[2:], some, strict=True):
             expected = base.clone()
             expected[units] = moved[units]
             if not difference(mixed, expected) <= tolerance(expected):
@@ -139,19 +139,19 @@ class TermsByReplay:
         assert self._variants is not None
         sources = self._variants.source_edits()
         added: list[Tensor] = []
-        at_once = first_size(self._ahead.replay.plan.n_bytes * len(self._ahead.base))
-        for start in range(0, len(terms), at_once):
-            some = [[(number, (unit,))] for number, unit in terms[start : start + at_once]]
+        for start in range(0, len(terms), self._at_once):
+            some = [[(number, (unit,))] for number, unit in terms[start : start + self._at_once]]
             edit = UnitsOfSources(self._site, sources, some)
             added.append(self._returned(edit, len(some), [self.returned])[0] - self._base)
         return torch.cat(added)
 
     def _last_sum(self, ways: Sequence[SiteTensor]) -> tuple[SiteTensor, Tensor]:
         """Move halves of the units far away, in turn and together: what they do must add up."""
-        choices = [half for pair in _halves(self._site.n_units) for half in pair]
-        edit = _Moved(self._site.unit_axis, choices)
+        n_units = self._site.n_units
+        halves = [half for pair in _halves(n_units) for half in pair]
+        choices = [torch.arange(0), torch.arange(n_units), *halves]
         found: tuple[SiteTensor, Tensor] | None = None
-        for tensor, rows in zip(ways, self._returned(edit, len(choices) + 2, ways), strict=True):
+        for tensor, rows in zip(ways, self._moved(choices, ways), strict=True):
             base, both = rows[0], rows[1]
             sums = rows[2::2] + rows[3::2] - base
             if not difference(sums, both.expand_as(sums)) <= tolerance(both):
@@ -160,6 +160,18 @@ class TermsByReplay:
         if found is None:
             raise not_additive(f"what {ways[0].site} returns is no sum over units")
         return found
+
+    def _moved(self, choices: Sequence[Tensor], tensors: Sequence[SiteTensor]) -> list[Tensor]:
+        """(choices, n, ...) of what some calls return where the units of a choice are far away."""
+        passes: list[list[Tensor]] = []
+        for start in range(0, len(choices), self._at_once):
+            some = choices[start : start + self._at_once]
+            passes.append(self._returned(_Moved(self._site.unit_axis, some), len(some), tensors))
+        return [torch.cat(rows) for rows in zip(*passes, strict=True)]
+
+    @property
+    def _at_once(self) -> int:
+        return first_size(self._ahead.replay.plan.n_bytes * len(self._ahead.base))
 
     def _returned(self, edit: Rows, n_variants: int, tensors: Sequence[SiteTensor]) -> list[Tensor]:
         """(variants, n, ...) of what some calls return."""
@@ -191,15 +203,14 @@ class _Sourced(Rows):
 
 @dataclass(eq=False)
 class _Moved(Rows):
-    """The base; all units moved far away; and some of them, once for each choice of units."""
+    """The base with some units moved far away, once for each choice of units."""
 
     unit_axis: int
     choices: Sequence[Tensor]
 
     def write(self, activation: Tensor) -> None:
-        base, moved, *some = activation.unflatten(0, (len(self.choices) + 2, -1))
-        steps = far(base)
-        moved += steps
-        for units, mixed in zip(self.choices, some, strict=True):
-            index = units.to(base.device)
+        rows = activation.unflatten(0, (len(self.choices), -1))
+        steps = far(rows[0])
+        for units, mixed in zip(self.choices, rows, strict=True):
+            index = units.to(rows.device)
             mixed.index_add_(self.unit_axis, index, steps.index_select(self.unit_axis, index))
