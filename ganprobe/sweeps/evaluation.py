@@ -252,7 +252,9 @@ class Evaluation:
         trial = Trial(self.variants, n_expected, self.base.latents.z.device)
         seconds = {name: trial.seconds(way) for name, way in ways.items()}
         costs = ", ".join(f"{took * 1e3:.2f} ms by {name}" for name, took in seconds.items())
-        return ways[min(seconds, key=seconds.__getitem__)], f"a variant takes {costs}"
+        best = ways[min(seconds, key=seconds.__getitem__)]
+        trial.choose_layout(best)
+        return best, f"a variant takes {costs}"
 
     def _single(self, why: str) -> tuple[Way, str]:
         return self._made("single"), why
