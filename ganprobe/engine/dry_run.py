@@ -121,12 +121,8 @@ class _Watcher:
         wanted: list[Wanted] = []
         for layer in layers:
             wanted += [(layer, "in", self.on_input), (layer, "out", self.on_output)]
-        registration = Registration(wanted)
-        try:
-            registration.add()
+        with Registration(wanted).on():
             yield
-        finally:
-            registration.remove()
 
     def on_input(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None

@@ -9,7 +9,8 @@ interruption fell. No lock is needed: entering and leaving a dictionary are sing
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Literal
 
@@ -31,6 +32,18 @@ class Registration:
 
     def __init__(self, wanted: Sequence[Wanted]) -> None:
         self._hooks = [(next(_NUMBERS), layer, where, hook) for layer, where, hook in wanted]
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """On while this lasts; taken off twice, for what an interruption of the first leaves."""
+        try:
+            self.add()
+            yield
+        finally:
+            try:
+                self.remove()
+            finally:
+                self.remove()
 
     def on_output(self, layer: nn.Module) -> Callable[..., Any] | None:
         """The hook that is for what a layer returns."""

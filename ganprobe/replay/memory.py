@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any
@@ -81,19 +81,10 @@ class Memory:
     def filling(self) -> Iterator[None]:
         """While this lasts, a forward of the base fills the memory."""
         filler = _Filler(self)
-        registration = Registration(filler.wanted())
-        try:
-            registration.add()
-            if self.plan.n_draws:
-                with filler.noise:
-                    yield
-            else:
-                yield
-        finally:
-            try:
-                registration.remove()
-            finally:
-                registration.remove()  # what an interruption left
+        is_noisy = self.plan.n_draws > 0
+        noise: AbstractContextManager[object] = filler.noise if is_noisy else nullcontext()
+        with Registration(filler.wanted()).on(), noise:
+            yield
         filler.check()
         self._note_all()
         self.noise = filler.noise.values

@@ -93,15 +93,8 @@ class _Watcher:
         wanted: list[Wanted] = []
         for layer in layers:
             wanted += [(layer, "begin", self._on_begin), (layer, "out", self._on_end)]
-        registration = Registration(wanted)
-        try:
-            registration.add()
+        with Registration(wanted).on():
             yield
-        finally:
-            try:
-                registration.remove()
-            finally:
-                registration.remove()  # what an interruption left
 
     def _on_begin(self, layer: nn.Module, args: object) -> None:
         if get_ident() == self._thread:

@@ -131,7 +131,14 @@ def test_what_depends_on_values_holds_one_variant_at_once(between: Any) -> None:
     assert sweep.how.chunk == 1
 
 
-@pytest.mark.parametrize(("between", "kind"), [(by_state, "state"), (by_bernoulli, "noise")])
+def by_sparse(module: nn.Module, hidden: Tensor) -> Tensor:
+    return torch.as_tensor(torch.sparse.mm(torch.eye(8).to_sparse(), hidden.t()).t())
+
+
+@pytest.mark.parametrize(
+    ("between", "kind"),
+    [(by_state, "state"), (by_bernoulli, "noise"), (by_sparse, "memory")],
+)
 def test_what_cannot_be_resumed_is_refused_by_kind(between: Any, kind: str) -> None:
     probe = probe_of(Hostile(between))
     with pytest.raises(NotReplayableError) as refused:
