@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Ablate",
+    "ActivationDataset",
     "ActivationStore",
     "Analysis",
     "Apply",
@@ -77,6 +78,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
+    "merge_stores",
     "random_units",
     "search_units",
 ]
@@ -119,7 +121,7 @@ if TYPE_CHECKING:
     from ganprobe.runs import Run
     from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
     from ganprobe.sites import Site, SiteTensor
-    from ganprobe.store import ActivationStore
+    from ganprobe.store import ActivationDataset, ActivationStore, merge_stores
     from ganprobe.sweeps import How, MeasuredSweep, Refusal, Sweep, UnitValues
 
 _HOMES = {
@@ -160,7 +162,7 @@ _HOMES = {
     "runs": ("Run",),
     "search": ("FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"),
     "sites": ("Site", "SiteTensor"),
-    "store": ("ActivationStore",),
+    "store": ("ActivationDataset", "ActivationStore", "merge_stores"),
     "sweeps": ("How", "MeasuredSweep", "Refusal", "Sweep", "UnitValues"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ganprobe.errors import GanprobeError, PluginError
 from ganprobe.params import Params
@@ -17,9 +18,12 @@ from ganprobe.results import Result
 if TYPE_CHECKING:
     import torch
 
+    from ganprobe.activation_source import ActivationSource
     from ganprobe.generators import Generator
     from ganprobe.measures import Measure
     from ganprobe.probe import Probe
+    from ganprobe.runs import Run
+    from ganprobe.sites import Site
 
 __all__ = ["Analysis", "Context", "line_of_plugin", "run_analysis"]
 
@@ -35,12 +39,48 @@ class Context:
         seed: of every random choice.
         find_measure: looks a measure up by name.
         progress: shows how far long work is: ``with context.progress(100, "walks") as bar``.
+        activations_file: an activation store that `activations` reads; None: there is none.
     """
 
     probe: Probe
     seed: int
     find_measure: Callable[[str], Measure]
     progress: Progress = silent
+    activations_file: Path | None = None
+
+    def activations(
+        self,
+        sites: Sequence[str | Site],
+        n_samples: int,
+        *,
+        images: bool = False,
+        batch_size: int = 64,
+    ) -> Iterator[Run]:
+        """Samples 0 to `n_samples` - 1 of the seed: latents, activations and, if asked, images.
+
+        They come from the activation store that was given, else from the generator; with the
+        batch size that the store was recorded with, the values are the same to the last bit. A
+        store in another dtype (``ganprobe record --dtype``) holds rounded values.
+
+        Returns:
+            A `Run` for each batch, on the probe's device: ``run.latents``, ``run["conv2"]``,
+            ``run.images``.
+
+        Raises:
+            StoreError: the store is of other weights, another seed, or does not hold all of it.
+            UnknownNameError, SiteError: the generator has no such site.
+        """
+        return self._source.batches(sites, n_samples, images=images, batch_size=batch_size)
+
+    @cached_property
+    def _source(self) -> ActivationSource:
+        from ganprobe.activation_source import ActivationSource
+
+        return ActivationSource(self.probe, self.seed, self.activations_file)
+
+    def activations_json(self) -> dict[str, Any] | None:
+        """Which store served, for the provenance; None: none was given."""
+        return None if self.activations_file is None else self._source.to_json()
 
     @property
     def generator(self) -> Generator:
@@ -77,6 +117,7 @@ class Analysis(ABC, Generic[P]):
         summary: one sentence for listings.
         Params: its parameters, declared once; they become flags, checks and provenance.
         examples: command lines that its ``--help`` shows.
+        uses_activations: it asks for `Context.activations`, so that it takes ``--activations``.
 
     Example::
 
@@ -95,6 +136,7 @@ class Analysis(ABC, Generic[P]):
     summary: ClassVar[str]
     Params: ClassVar[type[Params]]
     examples: ClassVar[tuple[str, ...]] = ()
+    uses_activations: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, context: Context, params: P) -> Result:

@@ -57,7 +57,7 @@ class Forwards:
     """
 
     def __init__(self, generator: Generator, device: torch.device, dtype: torch.dtype) -> None:
-        self.generator, self._device, self._dtype = generator, device, dtype
+        self.generator, self.device, self.dtype = generator, device, dtype
 
     @cached_property
     def dry_run(self) -> DryRun:
@@ -193,7 +193,7 @@ class Forwards:
             )
         if given.z.is_inference():  # which a forward outside inference mode may not write into
             given = replace(given, z=given.z.clone())
-        return given.to(self._device, self._dtype)
+        return given.to(self.device, self.dtype)
 
     def _noise(
         self, latents: Latents, noise_seed: int | None, start: int

@@ -22,10 +22,11 @@ from ganprobe.layers import LayerTable
 from ganprobe.placement import placed
 from ganprobe.progress import Progress, silent
 from ganprobe.provenance import Provenance
+from ganprobe.recorder import RecordingOptions, recording_spec
 from ganprobe.replay import ReplayPlan
 from ganprobe.runs import Run
 from ganprobe.sites import Site, SiteTensor
-from ganprobe.store import RecordingSpec, write_store
+from ganprobe.store import Compression, write_shares
 from ganprobe.sweeps import (
     N_TRIAL,
     Base,
@@ -165,12 +166,37 @@ class Probe:
         """
         samples = Latents(samples) if isinstance(samples, Tensor) else samples
         _check_counts(samples, batch_size)
-        edits = self._with_donors(_interventions(interventions), noise_seed)
-        plan = self._plan(
-            record, edits, before=before, stop_early=stop_early, check_finite=check_finite
+        n_samples = len(samples) if isinstance(samples, Latents) else samples
+        return self._runs(
+            range(n_samples),
+            samples,
+            interventions,
+            record=record,
+            seed=seed,
+            batch_size=batch_size,
+            noise_seed=noise_seed,
+            before=before,
+            stop_early=stop_early,
+            check_finite=check_finite,
         )
+
+    def _runs(
+        self,
+        rows: range,
+        samples: int | Latents,
+        interventions: Intervention | Iterable[Intervention],
+        *,
+        record: str | Site | Iterable[str | Site],
+        seed: int,
+        batch_size: int,
+        noise_seed: int | None = 0,
+        **options: bool,
+    ) -> Iterator[Run]:
+        """Runs over some of the samples; `rows` begins where a batch does."""
+        edits = self._with_donors(_interventions(interventions), noise_seed)
+        plan = self._plan(record, edits, **options)
         run = partial(self._forwards.run, plan=plan, noise_seed=noise_seed)
-        batches = self._latents(samples, seed, batch_size)
+        batches = self._latents(rows, samples, seed, batch_size)
         return (run(batch, start=start) for start, batch in batches)
 
     @overload
@@ -402,20 +428,30 @@ class Probe:
         interventions: Intervention | Iterable[Intervention] = (),
         batch_size: int = DEFAULT_BATCH_SIZE,
         images: bool = False,
+        dtype: str | None = None,
+        compression: Compression = "none",
+        share: tuple[int, int] | None = None,
+        resume: bool = False,
         overwrite: bool = False,
         progress: Progress = silent,
         command: str | None = None,
     ) -> Path:
         """Stream the activations of many samples into an HDF5 file.
 
-        Memory stays constant whatever their number is. The file appears under its name only
-        when it is whole.
+        Memory stays constant whatever their number is: at most three batches are in flight. What
+        is committed stays, also when the process is killed; the file opens at any moment.
 
         Args:
             samples: how many of `seed`, counted from 0; or latents, whose own seed it then is.
             sites: what is recorded.
             output: the file.
             images: also keep the images.
+            dtype: of the stored activations, ``"float32"``, ``"float16"`` or ``"bfloat16"``; None:
+                each site's own.
+            compression: ``"zstd"`` or ``"lz4"`` make smaller files, more slowly.
+            share: (2, 8) records the second of eight shares, into a file of its own beside
+                `output`; the process that completes the last one joins them under `output`.
+            resume: go on with an existing file of the same recording, at the very same values.
             overwrite: replace an existing file.
             progress: shows how far it is.
             command: the command line, for the provenance.
@@ -424,8 +460,9 @@ class Probe:
             The path of the file.
 
         Raises:
-            OutputExistsError: the file exists, and `overwrite` is False.
-            StoreError: the file cannot be written, or the disk is too small.
+            OutputExistsError: the file exists, and neither `overwrite` nor `resume` is given.
+            StoreError: the file cannot be written, or is of another recording, or is being
+                written; the disk is too small; a value does not fit `dtype`.
             ParameterError: no site or no sample was asked for; and as `run`.
             SiteError: a site has no batch axis, so that it has no samples to store.
         """
@@ -433,37 +470,52 @@ class Probe:
         _check_counts(samples, batch_size)
         if not _sites(sites):
             raise ParameterError("no site was given; name at least one")
+        options = RecordingOptions(
+            images=images,
+            dtype=dtype,
+            compression=compression,
+            share=share,
+            overwrite=overwrite,
+            resume=resume,
+        )
         edits = _interventions(interventions)
         recorded = make_plan(self.layers(), record=_sites(sites)).slots.sites
-        spec = RecordingSpec(
-            path=Path(output),
-            samples=_indices(samples),
-            sites={site: self._batched(site) for site in recorded},
-            latent_space=self.generator.latent_space,
-            image_shape=self.image_shape if images else None,
-            latent_dtype=self.dtype,
-            image_dtype=self._forwards.dry_run.image_dtype,
+        of_seed = samples.seed if isinstance(samples, Latents) else seed
+        spec = recording_spec(
+            self._forwards,
+            samples,
+            {site: self._batched(site) for site in recorded},
+            Path(output),
+            options,
+            seed=of_seed,
+            interventions=edits,
+            batch_size=batch_size,
             provenance=self.provenance(
                 {
                     "sites": [str(site) for site in recorded],
                     "interventions": [repr(edit) for edit in edits],
-                    "n_samples": len(_indices(samples)),
+                    "n_samples": len(samples) if isinstance(samples, Latents) else samples,
                     "batch_size": batch_size,
+                    **options.to_json(),
                 },
-                seed=samples.seed if isinstance(samples, Latents) else seed,
+                seed=of_seed,
                 command=command,
             ),
-            overwrite=overwrite,
         )
-        batches = self.runs(
-            samples,
-            edits,
-            record=recorded,
-            seed=seed,
-            batch_size=batch_size,
-            stop_early=not images,
-        )
-        return write_store(spec, batches, progress)
+
+        def batches(first: int) -> Iterator[Run]:
+            rows = range(spec.first + first, spec.first + len(spec.samples))
+            return self._runs(
+                rows,
+                samples,
+                edits,
+                record=recorded,
+                seed=seed,
+                batch_size=batch_size,
+                stop_early=not images,
+            )
+
+        return write_shares(spec, batches, progress)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -559,12 +611,11 @@ class Probe:
         return [tuple(next(ready) for _ in variant) for variant in variants]
 
     def _latents(
-        self, samples: int | Latents, seed: int, batch_size: int
+        self, rows: range, samples: int | Latents, seed: int, batch_size: int
     ) -> Iterator[tuple[int, Latents]]:
         """Batches with the position of the first sample of each."""
-        n_samples = len(samples) if isinstance(samples, Latents) else samples
-        for start in range(0, n_samples, batch_size):
-            end = min(start + batch_size, n_samples)
+        for start in range(rows.start, rows.stop, batch_size):
+            end = min(start + batch_size, rows.stop)
             if isinstance(samples, Latents):
                 yield start, samples[start:end]
             else:
@@ -607,13 +658,6 @@ def _first_sets(table: LayerTable, intervention: Intervention) -> list[tuple[int
     """A few single units, on which methods are tried out."""
     units = intervention.site.units or range(table.resolve_one(intervention.site).n_units)
     return [(unit,) for unit in units[:N_TRIAL]]
-
-
-def _indices(samples: int | Latents) -> Sequence[int]:
-    """The sample indices; positions where latents were not drawn from a seed."""
-    if isinstance(samples, Latents):
-        return samples.indices if samples.indices is not None else range(len(samples))
-    return range(samples)
 
 
 def _check_counts(samples: int | Latents, batch_size: int) -> None:

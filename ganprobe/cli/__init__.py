@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 1)
     except _Ended as ended:
-        _fail("ended by a signal; nothing unfinished was kept", 128 + ended.number)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing unfinished was kept", 130)
+        _fail(_told("ended by a signal", ended), 128 + ended.number)
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        _fail(_told("interrupted", interrupt), 130)
     except GanprobeError as error:
         _show_traceback_if_asked()
-        _fail(str(error), error.exit_status)
+        _fail("; ".join([str(error), *_notes(error)]), error.exit_status)
     except Exception as error:
         _show_traceback_if_asked()
         _fail(
@@ -63,6 +63,17 @@ class _Ended(BaseException):
 
 def _end(number: int, frame: object) -> None:
     raise _Ended(number)
+
+
+def _told(what: str, error: BaseException) -> str:
+    return f"{what}; {'; '.join(_notes(error)) or 'nothing unfinished was kept'}"
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way, also to the one that it came of."""
+    own: list[str] = getattr(error, "__notes__", [])
+    cause = error.__context__ if not own else None
+    return _notes(cause) if cause is not None else own
 
 
 def _usage_sentence(error: click.UsageError) -> str:

@@ -11,7 +11,7 @@ from ganprobe.errors import UnknownNameError
 
 __all__ = ["ganprobe"]
 
-_COMMANDS = ("generators", "layers", "record", "run", "plugins")
+_COMMANDS = ("generators", "layers", "record", "check", "merge", "run", "plugins")
 
 
 class _Commands(click.Group):
@@ -41,4 +41,5 @@ def ganprobe() -> None:
                                                what each latent dimension does
       ganprobe record digits --site conv2 --samples 1000 --output digits.h5
                                                keep activations for later
+      ganprobe check digits.h5                 is the file whole
     """

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from ganprobe.params import Params
 
-__all__ = ["device", "flags_of", "force", "output_file", "output_folder", "seed", "values_of"]
+__all__ = [
+    "activations",
+    "device",
+    "flags_of",
+    "force",
+    "output_file",
+    "output_folder",
+    "seed",
+    "values_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +38,13 @@ device: Callable[[F], F] = click.option(
     "--device",
     metavar="NAME",
     help="Where to run: cpu, cuda, cuda:1; without it, where the generator is.",
+)
+activations: Callable[[F], F] = click.option(
+    "--activations",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read activations from this file, made by `ganprobe record` with the same seed, instead"
+    " of running the generator.",
 )
 force: Callable[[F], F] = click.option("--force", is_flag=True, help="Replace what is at --output.")
 output_file: Callable[[F], F] = click.option(

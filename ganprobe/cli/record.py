@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +13,20 @@ from ganprobe.cli import flags
 from ganprobe.cli.console import command_line, progress
 
 __all__ = ["command"]
+
+
+class _ShareType(click.ParamType[tuple[int, int]]):
+    name = "2/8"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            self.fail(f"a share is written 1/8 to 8/8, got {value!r}", param, ctx)
+        return int(match[1]), int(match[2])
 
 
 @click.command(name="record", short_help="Record activations into an HDF5 file.")
@@ -39,6 +56,27 @@ __all__ = ["command"]
     show_default=True,
     help="Samples in one forward.",
 )
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    help="Store activations in this type; without it, in each site's own.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["none", "zstd", "lz4"]),
+    default="none",
+    show_default=True,
+    help="Smaller files, more slowly; h5py and xarray then need `import hdf5plugin`.",
+)
+@click.option(
+    "--shard",
+    type=_ShareType(),
+    help="Record the second of eight shares (2/8) into a file beside --output. Whoever completes"
+    " the last share joins them. Under torchrun each process takes its own.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with --output if it is there, at the very same values."
+)
 @flags.device
 @flags.force
 def command(
@@ -49,12 +87,17 @@ def command(
     output: Path,
     images: bool,
     batch_size: int,
+    dtype: str | None,
+    compression: Any,
+    shard: tuple[int, int] | None,
+    resume: bool,
     device: str | None,
     force: bool,
 ) -> None:
     """Record activations of GENERATOR at one or more sites into an HDF5 file.
 
-    Samples stream to the disk, so that any number fits in memory. xarray opens the file:
+    Samples stream to the disk, so that any number fits in memory. What is written stays, also
+    when the process is killed: the same command with --resume goes on. xarray opens the file:
     xarray.open_dataset("digits.h5", engine="h5netcdf", group="sites/conv2").
 
     \b
@@ -64,11 +107,17 @@ def command(
           --images --output digits.h5
       ganprobe record digits --site 'conv2#0-19' --samples 100 --output few.h5 --force
       ganprobe record digits --site 'conv?' --samples 1000 --output blocks.h5
+      ganprobe record digits --site conv2 --samples 50000 --dtype float16 --output half.h5
+      ganprobe record digits --site conv2 --samples 50000 --shard 1/2 --output digits.h5
+      torchrun --nproc-per-node 2 -m ganprobe record digits --site conv2 --samples 50000 \\
+          --output digits.h5
     """
     from ganprobe.catalogue import load
     from ganprobe.probe import Probe
+    from ganprobe.store import ActivationStore
 
-    probe = Probe(load(generator), device=device)
+    shard = shard or _share_of_torchrun()
+    probe = Probe(load(generator), device=device or _device_of_torchrun())
     written = probe.record(
         samples,
         sites,
@@ -76,12 +125,35 @@ def command(
         seed=seed,
         batch_size=batch_size,
         images=images,
+        dtype=dtype,
+        compression=compression,
+        share=shard,
+        resume=resume,
         overwrite=force,
         progress=progress,
         command=command_line(),
     )
-    size = written.stat().st_size / 1e6
+    with ActivationStore(written) as store:
+        size = sum(file.stat().st_size for file in store.files) / 1e6
+        n_samples, parts = store.n_samples, len(store.files) - 1
+    joined = f", joining {parts} shards" if parts else ""
     click.echo(
-        f"recorded {samples:,} samples of {generator} (seed {seed}) at {', '.join(sites)}:"
-        f" {written} ({size:,.1f} MB)"
+        f"recorded {n_samples:,} samples of {generator} (seed {seed}) at {', '.join(sites)}:"
+        f" {written} ({size:,.1f} MB{joined})"
     )
+
+
+def _share_of_torchrun() -> tuple[int, int] | None:
+    """The share of this process, where torchrun started several."""
+    n_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    is_launched = "TORCHELASTIC_RUN_ID" in os.environ and n_processes > 1
+    return (int(os.environ["RANK"]) + 1, n_processes) if is_launched else None
+
+
+def _device_of_torchrun() -> str | None:
+    """The GPU of this process, where torchrun started several and there are GPUs."""
+    import torch
+
+    if _share_of_torchrun() is None or not torch.cuda.is_available():
+        return None
+    return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"

@@ -43,7 +43,8 @@ def _command(analysis: type[Any]) -> click.Command:
     def run(generator: str, **given: Any) -> None:
         _run(analysis, generator, given)
 
-    for option in (flags.force, flags.device, flags.seed, flags.output_folder):
+    own = (flags.activations,) if analysis.uses_activations else ()
+    for option in (flags.force, *own, flags.device, flags.seed, flags.output_folder):
         run = option(run)
     shared: list[click.Parameter] = list(reversed(getattr(run, "__click_params__", [])))
     return click.Command(
@@ -71,9 +72,13 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
 
     with result_folder(given["output"], overwrite=given["force"]) as folder:
         probe = Probe(load(generator), device=given["device"])
-        context = Context(probe, given["seed"], find_measure, progress)
+        store = given.get("activations")
+        context = Context(probe, given["seed"], find_measure, progress, store)
         result = run_analysis(analysis, context, params)
-        provenance = probe.provenance(params.to_json(), seed=context.seed, command=command_line())
+        parameters = params.to_json()
+        if store is not None:
+            parameters["activations"] = context.activations_json()
+        provenance = probe.provenance(parameters, seed=context.seed, command=command_line())
         files = folder.save(result, analysis=analysis.name, provenance=provenance)
     for finding in result.findings:
         click.echo(finding)

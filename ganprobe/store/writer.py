@@ -1,39 +1,39 @@
-"""Writing a store: batches stream in, the file appears under its name when it is whole."""
+"""Writing a store: batches stream in, and each is committed as soon as the file has it.
+
+The generator's thread only starts copies; one thread behind it computes checksums and writes. At
+most three batches are in flight. A commit is the count of samples, written last.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import queue
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol
 
-import h5py
-import numpy as np
+import torch
 from torch import Tensor
 
-from ganprobe.errors import GanprobeError, OutputExistsError, StoreError
+from ganprobe.errors import StoreError
 from ganprobe.latents import Latents
 from ganprobe.progress import Progress
 from ganprobe.sites import Site
-from ganprobe.store.layout import (
-    FORMAT,
-    FORMAT_VERSION,
-    Dataset,
-    RecordingSpec,
-    chunk_shape,
-    datasets,
-)
-from ganprobe.store.packing import Packed, pack
+from ganprobe.store.blocks import block_writers
+from ganprobe.store.disk import DiskFile
+from ganprobe.store.header import Extent
+from ganprobe.store.layout import Key, RecordingSpec
+from ganprobe.store.packing import Rows
+from ganprobe.store.target import Target, open_target
 
 __all__ = ["RecordedBatch", "write_store"]
 
-_BATCHES_IN_FLIGHT = 3
-_HEADER_BYTES = 4 * 1024 * 1024  # a generous bound on what HDF5 adds to the values
+_SLOTS = 3
+_COMPRESSORS = 2
+_SECONDS_UNCOMMITTED = 1.0
 
 
 class RecordedBatch(Protocol):
@@ -47,122 +47,158 @@ class RecordedBatch(Protocol):
     def recording(self) -> Mapping[Site, Tensor]: ...
 
 
-def write_store(spec: RecordingSpec, batches: Iterable[RecordedBatch], progress: Progress) -> Path:
+def write_store(
+    spec: RecordingSpec, batches: Callable[[int], Iterable[RecordedBatch]], progress: Progress
+) -> Path:
     """Write batches, in order, until all of the spec's samples are there.
 
+    Args:
+        batches: gives them from a row of the spec's samples on, the first of a batch.
+
     Raises:
-        OutputExistsError: the file exists and may not be replaced.
-        StoreError: the folder cannot be written, the disk is too small, or writing failed.
+        OutputExistsError: the file exists and may neither be replaced nor gone on with.
+        StoreError: the file cannot be written, or is not of this recording; the disk is too
+            small, or became so. What was committed stays.
     """
-    if spec.path.exists() and not spec.path.is_file():
-        raise OutputExistsError(f"{spec.path} is no file that could be replaced; name another")
-    if spec.path.exists() and not spec.overwrite:
-        raise OutputExistsError(f"{spec.path} exists; give --force (overwrite=True) to replace it")
-    planned = datasets(spec)
-    with _whole_or_nothing(spec.path) as partial:
-        _check_space(spec.path, planned)
-        with h5py.File(partial, "w", libver=("v110", "v110")) as file:
-            created = _create(file, spec, planned)
-            with _Flushing(file.id.get_vfd_handle()) as flushing:
-                _stream(created, spec, batches, flushing, progress)
+    with open_target(spec) as target, _saying_what_is_kept(spec, target):
+        n_samples = len(spec.samples)
+        first = n_samples
+        if target.n_committed < n_samples:
+            first = target.n_committed // spec.batch_size * spec.batch_size
+        with progress(n_samples, "samples recorded") as bar:
+            if first:
+                bar.advance(first)
+            with _Pipeline(spec, target, first) as pipeline:
+                for batch in batches(first) if first < n_samples else ():
+                    pipeline.put(batch)
+                    bar.advance(len(batch.latents))
+        target.finish()
     return spec.path
 
 
 @contextmanager
-def _whole_or_nothing(path: Path) -> Iterator[Path]:
-    """A partial file beside `path` that takes its name when all went well, else is removed."""
-    whole = path.resolve()
-    partial = whole.parent / f"{whole.name}.{os.getpid()}.partial"
-    created = [parent for parent in whole.parents if not parent.exists()]
+def _saying_what_is_kept(spec: RecordingSpec, target: Target) -> Iterator[None]:
+    """Adds to whatever ends the recording early how many samples are whole."""
     try:
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(whole)
-        created = []
-    except GanprobeError:
+        yield
+    except BaseException as error:
+        if target.n_committed:
+            error.add_note(
+                f"{target.n_committed:,} of {len(spec.samples):,} samples are whole in"
+                f" {spec.path}; go on with --resume (resume=True)"
+            )
         raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"cannot write {path}: {reason}; choose another --output") from error
-    finally:
-        if partial.parent.is_dir():
-            partial.unlink(missing_ok=True)
-        for parent in created:
-            with suppress(OSError):  # something else was put there meanwhile
-                parent.rmdir()
 
 
-def _check_space(path: Path, planned: Mapping[Any, Dataset]) -> None:
-    needed = sum(dataset.n_bytes for dataset in planned.values()) + _HEADER_BYTES
-    free = shutil.disk_usage(path.parent).free
-    if free < needed:
-        raise StoreError(
-            f"{path} needs {needed:,} bytes but its disk has {free:,} free; record fewer samples"
-            " or sites, or choose another disk"
-        )
+class _Pipeline:
+    """Takes batches from the generator's thread and has another write them."""
+
+    def __init__(self, spec: RecordingSpec, target: Target, first: int) -> None:
+        self._spec, self._target = spec, target
+        self._step = target.rows_at_once
+        self._end = self._submitted = first
+        self._compressing = ThreadPoolExecutor(_COMPRESSORS, "ganprobe-compress")
+        self._blocks = block_writers(target, spec.compression, first, self._compressing)
+        self._flushing = _Flushing(target.file)
+        self._writer = ThreadPoolExecutor(1, "ganprobe-store")
+        self._in_flight: deque[Future[None]] = deque()
+        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        self._n_slots = 0
+        self._slot: _Slot | None = None
+        self._last_commit = time.monotonic()
+
+    def __enter__(self) -> _Pipeline:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit what came, also when no more can come."""
+        try:
+            if self._slot is not None and self._target.takes_part_blocks:
+                self._submit(self._end)
+            while self._in_flight:
+                self._in_flight.popleft().result()
+        except StoreError:
+            if kind is None:
+                raise
+        finally:
+            self._writer.shutdown(wait=True)
+            self._compressing.shutdown(wait=True)
+            self._flushing.close()
+
+    def put(self, batch: RecordedBatch) -> None:
+        """Take a batch; waits while three are in flight."""
+        slot = self._slot or self._new_slot(batch)
+        self._slot = slot
+        n = len(batch.latents)
+        for key, rows in slot.items():
+            values = self._values(key, batch)
+            if len(values) != n:
+                raise StoreError(
+                    f"{key} has {len(values)} rows for {n} samples; leave that site out"
+                )
+            if not rows.has_room(n):
+                raise StoreError(
+                    f"a batch of {n} samples came where {self._spec.batch_size} were said"
+                )
+            rows.put(values)
+        self._end += n
+        is_due = time.monotonic() - self._last_commit > _SECONDS_UNCOMMITTED
+        is_last = self._end == len(self._spec.samples)
+        takes_all = is_last or (is_due and self._target.takes_part_blocks)
+        until = self._end if takes_all else self._end // self._step * self._step
+        if until > self._submitted:
+            self._submit(until)
+
+    def _values(self, key: Key, batch: RecordedBatch) -> Tensor:
+        if isinstance(key, Site):
+            return batch.recording[key]
+        if key == "seeds":
+            return torch.tensor([self._spec.seed], dtype=torch.uint64).expand(len(batch.latents))
+        return batch.latents.z if key == "latents" else batch.images
+
+    def _new_slot(self, batch: RecordedBatch) -> _Slot:
+        if self._n_slots < _SLOTS:
+            self._n_slots += 1
+            slot = _Slot(
+                (key, self._rows(key, extent, self._values(key, batch)))
+                for key, extent in self._target.extents.items()
+            )
+        else:
+            self._in_flight.popleft().result()
+            slot = self._free.get()
+        for rows in slot.values():
+            rows.begin(self._end)
+        return slot
+
+    def _rows(self, key: Key, extent: Extent, like: Tensor) -> Rows:
+        n, n_rows = self._spec.batch_size, extent.tiling.n_rows
+        capacity = n // n_rows if n % n_rows == 0 else 1 + -(-(n + self._step) // n_rows)
+        return Rows(str(key), extent.tiling, extent.dtype, capacity, like)
+
+    def _submit(self, until: int) -> None:
+        assert self._slot is not None
+        slot, self._slot = self._slot, None
+        self._submitted, self._last_commit = until, time.monotonic()
+        self._in_flight.append(self._writer.submit(self._write, slot, until, self._end))
+
+    def _write(self, slot: _Slot, until: int, end: int) -> None:
+        """In the writer's thread: values, then their checksums, then the count."""
+        for key, rows in slot.items():
+            self._blocks[key].write(rows, takes_part=until == end)
+        if not self._target.n_committed and not self._target.takes_part_blocks:
+            n_samples = len(self._spec.samples)
+            appended = self._target.appender.n_bytes
+            self._target.appender.check_space(appended * (n_samples - until) // until, until)
+        for blocks in self._blocks.values():
+            blocks.write_records()
+        if until > self._target.n_committed:
+            self._target.commit(until)
+        self._flushing.advance(sum(rows.n_bytes for rows in slot.values()))
+        self._free.put(slot)
 
 
-def _create(
-    file: h5py.File, spec: RecordingSpec, planned: Mapping[Site | str, Dataset]
-) -> dict[Site | str, Any]:
-    file.attrs["format"] = FORMAT
-    file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["n_samples"] = len(spec.samples)
-    file.attrs["provenance"] = json.dumps(spec.provenance.to_json())
-    return {key: _create_dataset(file, dataset) for key, dataset in planned.items()}
-
-
-def _create_dataset(file: h5py.File, dataset: Dataset) -> Any:
-    group = file.create_group(dataset.group)
-    group.attrs.update(dataset.attributes)
-    created = group.create_dataset(
-        dataset.name,
-        dataset.shape,
-        dataset.dtype,
-        chunks=chunk_shape(dataset.shape, dataset.dtype.itemsize),
-        fill_time="never",  # every value is written
-    )
-    for axis, (name, coordinate) in enumerate(
-        zip(dataset.dimensions, dataset.coordinates, strict=True)
-    ):
-        scale = group.create_dataset(name, data=np.asarray(coordinate, dtype=np.int64))
-        scale.make_scale(name)
-        created.dims[axis].attach_scale(scale)
-        created.dims[axis].label = name
-    return created
-
-
-def _stream(
-    created: Mapping[Site | str, Any],
-    spec: RecordingSpec,
-    batches: Iterable[RecordedBatch],
-    flushing: _Flushing,
-    progress: Progress,
-) -> None:
-    in_flight: deque[tuple[Future[None], _Batch]] = deque()
-    free: list[_Batch] = []
-    start = 0
-    with (
-        progress(len(spec.samples), "samples recorded") as bar,
-        ThreadPoolExecutor(1, "ganprobe-store") as writer,
-    ):
-        for batch in batches:
-            packed = _packed(batch, start, created, free.pop() if free else {})
-            in_flight.append((writer.submit(_write, created, packed), packed))
-            start += len(batch.latents)
-            if len(in_flight) == _BATCHES_IN_FLIGHT:
-                written, memory = in_flight.popleft()
-                written.result()
-                flushing.advance(sum(packed.memory.nbytes for packed in memory.values()))
-                free.append(memory)
-            bar.advance(len(batch.latents))
-        for written, _ in in_flight:
-            written.result()
-
-
-_Batch = dict[Site | str, Packed]
+class _Slot(dict[Key, Rows]):
+    """Memory for one batch of every dataset."""
 
 
 class _Flushing:
@@ -170,19 +206,11 @@ class _Flushing:
 
     every_bytes = 32 * 1024 * 1024
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, file: DiskFile) -> None:
+        self._file = file
         self._thread = ThreadPoolExecutor(1, "ganprobe-flush")
         self._under_way: Future[None] | None = None
         self._n_bytes = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown(wait=True)
-        if kind is None:
-            self._raise_what_failed()
 
     def advance(self, n_bytes: int) -> None:
         """`n_bytes` more were written; starts a flush when enough have come together."""
@@ -191,38 +219,13 @@ class _Flushing:
         if is_free and self._n_bytes >= self.every_bytes:
             self._raise_what_failed()
             self._n_bytes = 0
-            flush = getattr(os, "fdatasync", os.fsync)
-            self._under_way = self._thread.submit(flush, self._descriptor)
+            self._under_way = self._thread.submit(self._file.flush)
+
+    def close(self) -> None:
+        """Wait for the last flush; the system tells of a failed write once, perhaps to it."""
+        self._thread.shutdown(wait=True)
+        self._raise_what_failed()
 
     def _raise_what_failed(self) -> None:
-        """The system tells of a failed write only once, and it may have told a flush."""
         if self._under_way is not None:
             self._under_way.result()
-
-
-def _packed(
-    batch: RecordedBatch, start: int, created: Mapping[Site | str, Any], used: _Batch
-) -> _Batch:
-    """The batch on the host, in the memory of a used one where that fits."""
-    n = len(batch.latents)
-    packed: _Batch = {}
-    for key, dataset in created.items():
-        if isinstance(key, Site):
-            tensor = batch.recording[key]
-        else:
-            tensor = batch.latents.z if key == "latents" else batch.images
-        if len(tensor) != n:
-            raise StoreError(f"{key} has {len(tensor)} rows for {n} samples; leave that site out")
-        memory = used[key].memory if key in used else None
-        packed[key] = pack(tensor, start, dataset.chunks, memory=memory)
-    return packed
-
-
-def _write(created: Mapping[Site | str, Any], batch: _Batch) -> None:
-    for key, packed in batch.items():
-        dataset = created[key]
-        if packed.chunk is None:
-            dataset[packed.start : packed.start + len(packed.memory)] = packed.values
-        else:
-            for offset, values in packed.chunks():
-                dataset.id.write_direct_chunk(offset, values)

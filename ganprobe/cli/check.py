@@ -1,0 +1,62 @@
+"""``ganprobe check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ganprobe.cli.console import print_json, progress
+
+__all__ = ["command"]
+
+_MOST_LISTED = 20
+
+
+@click.command(name="check", short_help="Check that a file of activations is whole.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(file: Path, as_json: bool) -> None:
+    """Compare everything in FILE, an activation store, with its checksums.
+
+    Exit status 0: all its samples are there and are what was written. 1: some are not, or are
+    still missing; it says which.
+
+    \b
+    Examples:
+      ganprobe check digits.h5
+      ganprobe check digits.h5 --json
+    """
+    from ganprobe.store import ActivationStore
+
+    with ActivationStore(file) as store:
+        damage = store.check(progress)
+        n, n_planned = store.n_samples, store.n_planned
+        sites = ", ".join(map(str, store.sites))
+    if as_json:
+        rows = [
+            {"dataset": found.dataset, "first": found.rows.start, "last": found.rows.stop - 1}
+            for found in damage
+        ]
+        print_json({"n_samples": n, "n_planned": n_planned, "sites": sites, "damage": rows})
+    else:
+        for found in damage[:_MOST_LISTED]:
+            click.echo(
+                f"damaged: {found.dataset}, rows {found.rows.start} to {found.rows.stop - 1}"
+            )
+        if len(damage) > _MOST_LISTED:
+            click.echo(f"... and {len(damage) - _MOST_LISTED} more")
+        click.echo(_outcome(str(file), n, n_planned, sites, len(damage)))
+    if damage or n < n_planned:
+        raise SystemExit(1)
+
+
+def _outcome(file: str, n: int, n_planned: int, sites: str, n_damaged: int) -> str:
+    if n_damaged:
+        return (
+            f"{file}: {n_damaged} blocks are damaged; record it again, or go on from the first of"
+            " them with --resume"
+        )
+    if n < n_planned:
+        return f"{file}: {n:,} of {n_planned:,} samples are there, all whole; go on with --resume"
+    return f"{file}: all {n:,} samples at {sites} are whole"

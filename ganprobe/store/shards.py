@@ -1,0 +1,211 @@
+"""Shards: files of one recording that several processes wrote, read as one.
+
+Each holds a run of whole batches. The file that joins them has virtual datasets, for programs
+that read HDF5, and the shards' names, by which ganprobe opens each of them: HDF5 itself would
+read a missing shard as fill values, without a word.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ganprobe.errors import OutputExistsError, StoreError
+from ganprobe.progress import Progress
+from ganprobe.store.contents import is_joined, read_names, read_scale
+from ganprobe.store.disk import named_errors
+from ganprobe.store.header import scale, stored_numpy, text
+from ganprobe.store.identity import differences
+from ganprobe.store.layout import FORMAT, FORMAT_VERSION, RecordingSpec, Share, group_name
+from ganprobe.store.piece import Piece
+from ganprobe.store.writer import RecordedBatch, write_store
+
+__all__ = ["join", "join_if_complete", "open_pieces", "open_shards", "shard_path", "write_shares"]
+
+
+def shard_path(path: Path, share: Share) -> Path:
+    """The file of one share of the recording at `path`.
+
+    Example:
+        >>> shard_path(Path("digits.h5"), Share(2, 8)).name
+        'digits.shard-2-of-8.h5'
+    """
+    width = len(str(share.of))
+    return path.with_name(f"{path.stem}.shard-{share.index:0{width}}-of-{share.of}{path.suffix}")
+
+
+def open_pieces(path: Path, *, verify: bool = True) -> list[Piece]:
+    """The file at `path`, or the shards that it joins, in order.
+
+    Raises:
+        StoreError: it cannot be read; a shard is missing, incomplete, or of another recording.
+    """
+    if not is_joined(path):
+        return [Piece(path, verify=verify)]
+    return open_shards([path.parent / name for name in read_names(path)], verify=verify)
+
+
+def open_shards(paths: Sequence[Path], *, verify: bool = True) -> list[Piece]:
+    """All the shards of one recording, in order, each complete.
+
+    Raises:
+        StoreError: one is missing, incomplete, or of another recording.
+    """
+    pieces: list[Piece] = []
+    try:
+        for path in paths:
+            pieces.append(Piece(path, verify=verify))
+        pieces.sort(key=lambda piece: piece.contents.share.index if piece.contents.share else 0)
+        _check(pieces)
+    except BaseException:
+        for piece in pieces:
+            piece.close()
+        raise
+    return pieces
+
+
+def _check(pieces: Sequence[Piece]) -> None:
+    first = 0
+    leader = pieces[0].contents
+    for number, piece in enumerate(pieces, start=1):
+        contents = piece.contents
+        if contents.share is None:
+            raise StoreError(f"{piece.path} is a whole recording, not a shard of one")
+        if found := differences(leader.identity, contents.identity):
+            raise StoreError(
+                f"{piece.path} is a shard of another recording than {pieces[0].path}:"
+                f" {'; '.join(found)}"
+            )
+        expected = Share(number, leader.share.of if leader.share else 1)
+        if contents.share != expected:
+            missing = shard_name_like(piece.path, contents.share, expected)
+            raise StoreError(f"shard {expected} is missing: there is no {missing}")
+        if not piece.is_complete:
+            raise StoreError(
+                f"{piece.path} holds {piece.n_samples} of its {contents.n_planned} samples; go on"
+                f" with it: --shard {contents.share} --resume"
+            )
+        piece.first = first
+        first += contents.n_planned
+    if leader.share and leader.share.of != len(pieces):
+        last = pieces[-1]
+        assert last.contents.share is not None
+        expected = Share(len(pieces) + 1, leader.share.of)
+        missing = shard_name_like(last.path, last.contents.share, expected)
+        raise StoreError(f"shard {expected} is missing: there is no {missing}")
+
+
+def shard_name_like(path: Path, own: Share, other: Share) -> Path:
+    """The name that the file of another share has beside this one."""
+    own_end = shard_path(Path("a"), own).name.removeprefix("a")
+    return shard_path(path.with_name(path.stem.removesuffix(own_end) + path.suffix), other)
+
+
+def join_if_complete(path: Path, of: int) -> bool:
+    """Join the shards of the recording at `path` if all are there and complete."""
+    paths = [shard_path(path, Share(index, of)) for index in range(1, of + 1)]
+    if not all(shard.exists() for shard in paths):
+        return False
+    for shard in paths:
+        piece = Piece(shard)
+        is_complete = piece.is_complete
+        piece.close()
+        if not is_complete:
+            return False
+    join(path, paths)
+    return True
+
+
+def write_shares(
+    spec: RecordingSpec, batches: Callable[[int], Iterable[RecordedBatch]], progress: Progress
+) -> Path:
+    """Write a store, or one share of it, and join the shares when this was the last.
+
+    Returns:
+        The path of the file that was written: of the whole store where it was joined.
+
+    Raises:
+        OutputExistsError, StoreError: as `write_store`.
+    """
+    if spec.share is None:
+        return write_store(spec, batches, progress)
+    if os.path.lexists(spec.path) and not (spec.overwrite or spec.resume):
+        raise OutputExistsError(
+            f"{spec.path} exists; give --force (overwrite=True) to replace it, or --resume"
+            " (resume=True) to go on with its shares"
+        )
+    own = write_store(replace(spec, path=shard_path(spec.path, spec.share)), batches, progress)
+    return spec.path if join_if_complete(spec.path, spec.share.of) else own
+
+
+def join(path: Path, paths: Sequence[Path]) -> None:
+    """Write the file at `path` that joins shards beside it; an older one is replaced.
+
+    Raises:
+        StoreError: a shard is missing, incomplete, or of another recording, or lies in another
+            folder; or the file cannot be written.
+    """
+    if strangers := [shard for shard in paths if shard.resolve().parent != path.resolve().parent]:
+        raise StoreError(f"{strangers[0]} lies in another folder than {path}; put it beside")
+    pieces = open_shards(paths)
+    try:
+        content = io.BytesIO()  # in memory first: HDF5 cannot be trusted on a disk that fills up
+        with h5py.File(content, "w", libver=("v110", "v110")) as file:
+            _describe(file, pieces)
+            _join_datasets(file, pieces)
+    finally:
+        for piece in pieces:
+            piece.close()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with named_errors("write", path):
+        try:
+            partial.write_bytes(content.getbuffer())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _describe(file: h5py.File, pieces: Sequence[Piece]) -> None:
+    leader = pieces[0].contents
+    described = {
+        "format": FORMAT,
+        "identity": json.dumps(leader.identity),
+        "provenance": json.dumps(leader.provenance),
+        "compression": leader.compression,
+        "share": "null",
+        "groups": json.dumps([group_name(site) for site in leader.sites]),
+        "shards": json.dumps([piece.path.name for piece in pieces]),
+    }
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["n_samples"] = sum(piece.contents.n_planned for piece in pieces)
+    file.attrs["batch_size"] = leader.batch_size
+    for name, value in described.items():
+        file.attrs[name] = text(value)
+
+
+def _join_datasets(file: h5py.File, pieces: Sequence[Piece]) -> None:
+    for key, stored in pieces[0].contents.datasets.items():
+        tilings = [piece.contents.datasets[key].extent.tiling for piece in pieces]
+        shape = (sum(tiling.shape[0] for tiling in tilings), *tilings[0].shape[1:])
+        dtype = stored_numpy(stored.extent.dtype)
+        layout = h5py.VirtualLayout(shape, dtype)
+        first = 0
+        for piece, tiling in zip(pieces, tilings, strict=True):
+            name = f"{stored.group}/{stored.name}"
+            source = h5py.VirtualSource(piece.path.name, name, tiling.shape, dtype)
+            layout[first : first + tiling.shape[0]] = source
+            first += tiling.shape[0]
+        group = file.require_group(stored.group)
+        fill = np.nan if stored.extent.dtype.is_floating_point else 0
+        values = group.create_virtual_dataset(stored.name, layout, fillvalue=fill)
+        for axis, dimension in enumerate(stored.dimensions):
+            scales = [read_scale(piece.path, stored.group, dimension) for piece in pieces]
+            numbers = [n for part in scales for n in part] if axis == 0 else scales[0]
+            values.dims[axis].attach_scale(scale(group, dimension, numbers))
