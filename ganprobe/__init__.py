@@ -68,10 +68,13 @@ __all__ = [
     "SiteError",
     "SiteNotReachedError",
     "SiteTensor",
+    "StatisticsSettings",
     "StoreError",
     "Swap",
     "Sweep",
     "Table",
+    "UnitStatistics",
+    "UnitSummary",
     "UnitValues",
     "UnknownNameError",
     "UsageError",
@@ -81,6 +84,7 @@ __all__ = [
     "merge_stores",
     "random_units",
     "search_units",
+    "store_statistics",
 ]
 
 if TYPE_CHECKING:
@@ -121,7 +125,9 @@ if TYPE_CHECKING:
     from ganprobe.runs import Run
     from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
     from ganprobe.sites import Site, SiteTensor
+    from ganprobe.statistics import StatisticsSettings, UnitStatistics, UnitSummary
     from ganprobe.store import ActivationDataset, ActivationStore, merge_stores
+    from ganprobe.stored_statistics import store_statistics
     from ganprobe.sweeps import How, MeasuredSweep, Refusal, Sweep, UnitValues
 
 _HOMES = {
@@ -162,7 +168,9 @@ _HOMES = {
     "runs": ("Run",),
     "search": ("FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"),
     "sites": ("Site", "SiteTensor"),
+    "statistics": ("StatisticsSettings", "UnitStatistics", "UnitSummary"),
     "store": ("ActivationDataset", "ActivationStore", "merge_stores"),
+    "stored_statistics": ("store_statistics",),
     "sweeps": ("How", "MeasuredSweep", "Refusal", "Sweep", "UnitValues"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

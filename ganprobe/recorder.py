@@ -110,7 +110,13 @@ def recording_spec(
         image_dtype=dry.image_dtype,
         provenance=provenance,
         identity=recording_identity(
-            forwards, samples, sites, options, seed=seed, interventions=interventions
+            forwards,
+            samples,
+            sites,
+            options,
+            generator=provenance.generator,
+            seed=seed,
+            interventions=interventions,
         )
         | {"batch size": batch_size},
         dtype=dtype,
@@ -127,11 +133,11 @@ def recording_identity(
     sites: Iterable[Site],
     options: RecordingOptions,
     *,
+    generator: Mapping[str, Any],
     seed: int | None,
     interventions: Sequence[Intervention] = (),
 ) -> dict[str, Any]:
     """Everything that the values of a recording depend on, by the names that users know."""
-    generator = forwards.generator.to_json()
     return {
         "generator": generator["name"],
         "weights": generator["weights_sha256"],

@@ -31,7 +31,7 @@ ROWS = [
     {"probe", "loaders"},
     {"search", "activation_source"},
     {"results"},
-    {"analysis"},
+    {"analysis", "stored_statistics"},
     {"hookspecs"},
     {"plugins"},
     {"catalogue"},

@@ -11,7 +11,7 @@ from ganprobe.errors import UnknownNameError
 
 __all__ = ["ganprobe"]
 
-_COMMANDS = ("generators", "layers", "record", "check", "merge", "run", "plugins")
+_COMMANDS = ("generators", "layers", "record", "check", "merge", "stats", "run", "plugins")
 
 
 class _Commands(click.Group):

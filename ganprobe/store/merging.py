@@ -54,6 +54,8 @@ def merge_stores(
 
 def _spec(store: ActivationStore, output: Path, *, overwrite: bool) -> RecordingSpec:
     made = store.provenance
+    merged = [path.name for path in store.files]
+    made["parameters"] = {**made["parameters"], "share": None, "merged": merged}
     latents = store.stored("latents")
     images = store.stored("images") if store.has_images else None
     compression: Compression = store.compression

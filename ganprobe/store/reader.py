@@ -182,6 +182,10 @@ class ActivationStore:
         """
         return self.stored(self._key_of(Site.parse(site))[0]).extent.tiling.shape[1:]
 
+    def dimensions(self, site: str | Site) -> tuple[str, ...]:
+        """The names of the axes at a site: ``("sample", "unit", "y", "x")``."""
+        return self.stored(self._key_of(Site.parse(site))[0]).dimensions
+
     def dtype(self, site: str | Site) -> torch.dtype:
         """Of the values at a site, in the file and as they are read."""
         return self.stored(self._key_of(Site.parse(site))[0]).extent.dtype

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 
 from ganprobe.errors import OutputExistsError, StoreError
+from ganprobe.progress import Progress
 from ganprobe.store.appending import Appender
 from ganprobe.store.checking import find_damage
 from ganprobe.store.contents import Contents, read_contents
@@ -43,6 +45,7 @@ class Target:
         self.file, self.extents, self.n_committed = file, extents, n_committed
         self._counter, self._partial = counter, partial
         self._tail = tail
+        self._whole = file.path.resolve()
 
     def commit(self, n: int) -> None:
         """From now on the first `n` samples count.
@@ -50,7 +53,7 @@ class Target:
         Raises:
             StoreError: the file has vanished, or cannot be written.
         """
-        if self._partial is None and not self.file.is_at(self.file.path):
+        if self._partial is None and not self.file.is_at(self._whole):
             raise StoreError(
                 f"{self.file.path} has vanished while it was written: it was moved, deleted or"
                 " replaced, or its disk is gone; record it again"
@@ -106,33 +109,40 @@ class Target:
             OutputExistsError: another is there, and `replace` is False.
         """
         assert self._partial is not None
-        path = self.file.path
+        path = self._whole
         with named_errors("write", path):
             if not replace:
                 try:
                     os.link(self._partial, path)
                     self._partial.unlink()
                 except FileExistsError as error:
-                    raise OutputExistsError(f"{path} exists by now; name another") from error
+                    raise OutputExistsError(
+                        f"{self.file.path} exists by now; name another"
+                    ) from error
                 except OSError:  # no hard links here
                     self._partial.rename(path)
             else:
                 self._partial.replace(path)
         self._partial = None
 
-    def drop(self) -> None:
-        """Remove the file if nothing of it counts."""
-        if self.n_committed:
-            return
-        with suppress(OSError):
-            if self._partial is not None:
-                self._partial.unlink()
-            elif self.file.is_at(self.file.path):
-                self.file.path.unlink()
+    def end(self, *, is_new: bool) -> None:
+        """Close the file; remove it if it is new and nothing of it counts."""
+        try:
+            if self.n_committed or not is_new:
+                with suppress(StoreError):  # what was to be said of the disk was said
+                    self.trim()
+            elif self._partial is not None:
+                self._partial.unlink(missing_ok=True)
+            elif self.file.is_at(self._whole):
+                self._whole.unlink(missing_ok=True)
+        except OSError:
+            pass
+        finally:
+            self.file.close()
 
 
 @contextmanager
-def open_target(spec: RecordingSpec) -> Iterator[Target]:
+def open_target(spec: RecordingSpec, progress: Progress) -> Iterator[Target]:
     """The file to write: a new one, or an existing one to go on with.
 
     A new file is under its name from its header on; where it replaces another, from its first
@@ -147,7 +157,7 @@ def open_target(spec: RecordingSpec) -> Iterator[Target]:
     if os.path.lexists(path) and not path.is_file():
         raise OutputExistsError(f"{path} is no file that could be replaced; name another")
     if spec.resume and path.exists() and _has_samples(path):
-        opening = _existing(spec)
+        opening = _existing(spec, progress)
     elif path.exists() and not (spec.overwrite or spec.resume):
         raise OutputExistsError(
             f"{path} exists; give --force (overwrite=True) to replace it, or --resume"
@@ -181,7 +191,7 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
             whole.parent.mkdir(parents=True, exist_ok=True)
         check_space(whole, header.size)
         with _locked_if_there(path):
-            partial = whole.parent / f".{whole.name}.{os.getpid()}.partial"
+            partial = whole.parent / f".{whole.name}.{token_hex(4)}.partial"
             file = DiskFile.create(partial, path)
             counter = Counter(file, header.counter)
             target = Target(file, header.extents, counter, partial=partial, tail=header.size)
@@ -194,8 +204,7 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
             yield target
     finally:
         if target is not None:
-            target.drop()
-            target.file.close()
+            target.end(is_new=True)
         for parent in created:
             with suppress(OSError):  # something is in there
                 parent.rmdir()
@@ -216,7 +225,7 @@ def _locked_if_there(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _existing(spec: RecordingSpec) -> Iterator[Target]:
+def _existing(spec: RecordingSpec, progress: Progress) -> Iterator[Target]:
     file = DiskFile.open(spec.path, writing=True)
     try:
         file.lock()
@@ -224,7 +233,7 @@ def _existing(spec: RecordingSpec) -> Iterator[Target]:
         _check_same(spec, contents)
         extents = {key: dataset.extent for key, dataset in contents.datasets.items()}
         n_committed = read_count(file, contents.counter)
-        damage = find_damage(file, contents, n_committed)
+        damage = find_damage(file, contents, n_committed, progress)
         n_whole = min((damaged.rows.start for damaged in damage), default=n_committed)
         counter = Counter.resumed(file, contents.counter)
         if n_whole < n_committed:
@@ -235,7 +244,11 @@ def _existing(spec: RecordingSpec) -> Iterator[Target]:
             if extent.index is not None
         ]
         tail = max((committed_end(reader, n_whole) for reader in readers), default=0)
-        yield Target(file, extents, counter, n_committed=n_whole, tail=tail)
+        target = Target(file, extents, counter, n_committed=n_whole, tail=tail)
+        try:
+            yield target
+        finally:
+            target.end(is_new=False)
     finally:
         file.close()
 

@@ -60,7 +60,7 @@ def write_store(
         StoreError: the file cannot be written, or is not of this recording; the disk is too
             small, or became so. What was committed stays.
     """
-    with open_target(spec) as target, _saying_what_is_kept(spec, target):
+    with open_target(spec, progress) as target, _saying_what_is_kept(spec, target):
         n_samples = len(spec.samples)
         first = n_samples
         if target.n_committed < n_samples:
@@ -123,7 +123,7 @@ class _Pipeline:
         finally:
             self._writer.shutdown(wait=True)
             self._compressing.shutdown(wait=True)
-            self._flushing.close()
+            self._flushing.close(is_told=kind is None)
 
     def put(self, batch: RecordedBatch) -> None:
         """Take a batch; waits while three are in flight."""
@@ -221,10 +221,15 @@ class _Flushing:
             self._n_bytes = 0
             self._under_way = self._thread.submit(self._file.flush)
 
-    def close(self) -> None:
-        """Wait for the last flush; the system tells of a failed write once, perhaps to it."""
+    def close(self, *, is_told: bool) -> None:
+        """Wait for the last flush; the system tells of a failed write once, perhaps to it.
+
+        Args:
+            is_told: raise what failed.
+        """
         self._thread.shutdown(wait=True)
-        self._raise_what_failed()
+        if is_told:
+            self._raise_what_failed()
 
     def _raise_what_failed(self) -> None:
         if self._under_way is not None:
