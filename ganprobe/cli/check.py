@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ganprobe.cli.console import print_json, progress
+
+if TYPE_CHECKING:
+    from ganprobe.store.checking import Damage
 
 __all__ = ["command"]
 
@@ -41,22 +46,24 @@ def command(file: Path, as_json: bool) -> None:
         print_json({"n_samples": n, "n_planned": n_planned, "sites": sites, "damage": rows})
     else:
         for found in damage[:_MOST_LISTED]:
-            click.echo(
-                f"damaged: {found.dataset}, rows {found.rows.start} to {found.rows.stop - 1}"
-            )
+            told = "damaged" if found.is_lost else "not found by other programs"
+            first, last = found.rows.start, found.rows.stop - 1
+            click.echo(f"{told}: {found.dataset}, rows {first} to {last}")
         if len(damage) > _MOST_LISTED:
             click.echo(f"... and {len(damage) - _MOST_LISTED} more")
-        click.echo(_outcome(str(file), n, n_planned, sites, len(damage)))
+        click.echo(_outcome(str(file), n, n_planned, sites, damage))
     if damage or n < n_planned:
         raise SystemExit(1)
 
 
-def _outcome(file: str, n: int, n_planned: int, sites: str, n_damaged: int) -> str:
-    if n_damaged:
+def _outcome(file: str, n: int, n_planned: int, sites: str, damage: Sequence[Damage]) -> str:
+    if n_lost := sum(found.is_lost for found in damage):
         return (
-            f"{file}: {n_damaged} blocks are damaged; record it again, or go on from the first of"
+            f"{file}: {n_lost} blocks are damaged; record it again, or go on from the first of"
             " them with --resume"
         )
+    if damage:
+        return f"{file}: all {n:,} samples are whole; --resume has other programs find them, too"
     if n < n_planned:
         return f"{file}: {n:,} of {n_planned:,} samples are there, all whole; go on with --resume"
     return f"{file}: all {n:,} samples at {sites} are whole"

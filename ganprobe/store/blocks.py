@@ -16,7 +16,7 @@ from ganprobe.store.disk import DiskFile
 from ganprobe.store.header import Extent
 from ganprobe.store.layout import Compression, Key
 from ganprobe.store.packing import Rows
-from ganprobe.store.reading import BlockReader, block_reader
+from ganprobe.store.reading import BlockReader, block_reader, committed_chunks
 from ganprobe.store.records import N_PLACES, Record, digest, sealed
 from ganprobe.store.target import Target
 
@@ -171,10 +171,8 @@ def _index_of_committed(
     index = read_index(file.read_at, extent.index, n_chunks=n_chunks, end=end)
     pages = IndexPages(file.read_at, index, end=end, is_blank=True)
     if n_committed:
-        n_blocks = -(-n_committed // extent.tiling.n_rows)
-        records = [reader.record(block) for block in range(n_blocks)]
-        addresses = np.concatenate([record.addresses for record in records])
-        pages.update(0, addresses, np.concatenate([record.sizes for record in records]))
+        chunks = committed_chunks(reader, n_committed)
+        pages.update(0, chunks.addresses, chunks.sizes)
         for offset, page in pages.all():
             file.write(offset, page)
     return pages

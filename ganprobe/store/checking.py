@@ -6,23 +6,38 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
+from ganprobe.errors import StoreError
 from ganprobe.progress import Progress, silent
 from ganprobe.store.contents import Contents
 from ganprobe.store.disk import DiskFile
-from ganprobe.store.reading import BlockReader, DamageError, block_reader
+from ganprobe.store.header import Extent
+from ganprobe.store.reading import (
+    BlockReader,
+    DamageError,
+    block_reader,
+    committed_chunks,
+    read_chunks,
+)
 
-__all__ = ["Damage", "find_damage"]
+__all__ = ["Damage", "find_damage", "find_torn_index"]
 
 _THREADS = 2
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Rows of a dataset that are not what was written, and how that shows."""
+    """Rows of a dataset that are not what was written, and how that shows.
+
+    Args:
+        is_lost: they have to be recorded again; else only other programs miss them.
+    """
 
     dataset: str
     rows: range
     reason: str
+    is_lost: bool = True
 
 
 def find_damage(
@@ -44,6 +59,34 @@ def find_damage(
                 if damage is not None:
                     found.append(damage)
     return found
+
+
+def find_torn_index(file: DiskFile, contents: Contents, n_committed: int) -> list[Damage]:
+    """Compressed datasets of which other programs would not find all committed chunks.
+
+    A kill in the few microseconds in which an index is written leaves it so; nothing is lost.
+    """
+    found = []
+    for key, stored in contents.datasets.items():
+        extent, name = stored.extent, str(key)
+        if extent.index is None or not n_committed:
+            continue
+        reader = block_reader(file, name, extent, contents.compression)
+        reason = _why_not_found(file, extent, reader, n_committed)
+        if reason:
+            found.append(Damage(name, range(n_committed), reason, is_lost=False))
+    return found
+
+
+def _why_not_found(file: DiskFile, extent: Extent, reader: BlockReader, n_committed: int) -> str:
+    try:
+        expected = committed_chunks(reader, n_committed)
+        entries = read_chunks(file, extent)[: len(expected.addresses)]
+    except StoreError as error:
+        return f"its index cannot be read: {error}"
+    agrees = np.array_equal(entries["address"], expected.addresses)
+    is_complete = agrees and np.array_equal(entries["size"], expected.sizes)
+    return "" if is_complete else "its index is not complete"
 
 
 def _damage(reader: BlockReader, name: str, n_committed: int, block: int) -> Damage | None:

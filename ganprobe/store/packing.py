@@ -17,7 +17,7 @@ from ganprobe.errors import StoreError
 from ganprobe.store.layout import Tiling
 from ganprobe.transfer import OnItsWay, host_memory, start_copy
 
-__all__ = ["Rows", "overflowed", "unpack"]
+__all__ = ["Rows", "overflowed"]
 
 
 class Rows:
@@ -125,15 +125,6 @@ def overflowed(values: Tensor, dtype: torch.dtype) -> Tensor:
         if -limit <= float(low) and float(high) <= limit:
             return torch.zeros((), dtype=torch.bool)
     return (values.isfinite() & values.to(dtype).isinf()).any()
-
-
-def unpack(block: Tensor, tiling: Tiling) -> Tensor:
-    """A view of a block (columns..., chunk...) as rows, (rows, ...), padding included.
-
-    Args:
-        block: (grid[1:]..., chunk...).
-    """
-    return _by_row(block.unsqueeze(0), tiling)[0]
 
 
 def _by_row(memory: Tensor, tiling: Tiling) -> Tensor:

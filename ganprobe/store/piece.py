@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ganprobe.errors import StoreError
 from ganprobe.progress import Progress, silent
-from ganprobe.store.checking import Damage, find_damage
+from ganprobe.store.checking import Damage, find_damage, find_torn_index
 from ganprobe.store.contents import read_contents
 from ganprobe.store.counting import read_count
 from ganprobe.store.disk import DiskFile
@@ -70,7 +70,9 @@ class Piece:
 
     def check(self, progress: Progress = silent) -> list[Damage]:
         """Every block with committed rows whose checksums do not fit."""
-        return find_damage(self._file, self.contents, self.n_samples, progress)
+        n = self.n_samples
+        damage = find_damage(self._file, self.contents, n, progress)
+        return damage + find_torn_index(self._file, self.contents, n)
 
     def tasks(
         self, key: Key, chosen: Selection, rows: Rows, out: NDArray[Any], places: Any

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganprobe.errors import StoreError
+from ganprobe.store.chunk_index import read_entries, read_index
 from ganprobe.store.compression import Codec, codec
 from ganprobe.store.disk import DiskFile
 from ganprobe.store.header import Extent
@@ -26,8 +27,10 @@ __all__ = [
     "CompressedReader",
     "DamageError",
     "Part",
+    "StoredChunks",
     "block_reader",
-    "committed_end",
+    "committed_chunks",
+    "read_chunks",
 ]
 
 _TRIES = 20  # a reader beside a writer may come between a block and its record
@@ -199,12 +202,41 @@ class CompressedReader(BlockReader):
             chunk.reshape(-1)[:] = np.frombuffer(unpacked, np.uint8)
 
 
-def committed_end(reader: BlockReader, n_committed: int) -> int:
-    """Behind the last byte that the compressed chunks of committed samples take.
+@dataclass(frozen=True, eq=False)
+class StoredChunks:
+    """Where the compressed chunks of committed samples are, in order."""
+
+    addresses: NDArray[np.uint64]
+    sizes: NDArray[np.uint64]
+
+    @property
+    def end(self) -> int:
+        """Behind the last byte of them."""
+        return int((self.addresses + self.sizes).max(initial=0))
+
+
+def committed_chunks(reader: BlockReader, n_committed: int) -> StoredChunks:
+    """Where records say that the chunks of the first samples are.
 
     Raises:
         StoreError: records are damaged.
     """
     blocks = range(-(-n_committed // reader.extent.tiling.n_rows))
-    records = (reader.record(block) for block in blocks)
-    return max((int((record.addresses + record.sizes).max()) for record in records), default=0)
+    records = [reader.record(block) for block in blocks]
+    none = np.zeros(0, np.uint64)
+    return StoredChunks(
+        np.concatenate([none, *(record.addresses for record in records)]),
+        np.concatenate([none, *(record.sizes for record in records)]),
+    )
+
+
+def read_chunks(file: DiskFile, extent: Extent) -> NDArray[np.void]:
+    """What the index of a dataset tells other programs: an `ENTRY` for each chunk.
+
+    Raises:
+        StoreError: the index is damaged.
+    """
+    assert extent.index is not None
+    end, n_chunks = file.size, extent.tiling.n_chunks
+    index = read_index(file.read_at, extent.index, n_chunks=n_chunks, end=end)
+    return read_entries(file.read_at, index, end=end)

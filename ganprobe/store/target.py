@@ -19,7 +19,7 @@ from ganprobe.store.disk import DiskFile, check_space, named_errors
 from ganprobe.store.header import Extent, make_header
 from ganprobe.store.identity import differences
 from ganprobe.store.layout import Key, RecordingSpec, datasets
-from ganprobe.store.reading import block_reader, committed_end
+from ganprobe.store.reading import block_reader, committed_chunks
 
 __all__ = ["Target", "open_target"]
 
@@ -243,7 +243,7 @@ def _existing(spec: RecordingSpec, progress: Progress) -> Iterator[Target]:
             for key, extent in extents.items()
             if extent.index is not None
         ]
-        tail = max((committed_end(reader, n_whole) for reader in readers), default=0)
+        tail = max((committed_chunks(reader, n_whole).end for reader in readers), default=0)
         target = Target(file, extents, counter, n_committed=n_whole, tail=tail)
         try:
             yield target

@@ -32,7 +32,9 @@ from ganprobe import (
     StoreError,
     Swap,
     UnknownNameError,
+    load,
 )
+from ganprobe.store import Compression
 from ganprobe.store.layout import chunk_shape, group_name
 from subjects import TinyNetwork
 
@@ -419,3 +421,30 @@ def test_rows_of_a_store_are_donors_patches_and_means(tiny: Generator, tmp_path:
     levels = recorded["4"].double().mean((0, 2, 3))
     ablated = probe.run(z, mean, record=["4"])["4"].double()
     assert torch.allclose(ablated, levels.view(1, -1, 1, 1).expand_as(ablated), atol=1e-6)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_torn_index_of_compressed_chunks_is_told_and_mended(
+    tmp_path: Path, compression: Compression
+) -> None:
+    probe, path = Probe(load("digits")), tmp_path / "a.h5"
+    probe.record(100, "conv2", path, compression=compression)
+    with ActivationStore(path) as store:
+        index = store.stored(Site("conv2")).extent.index
+        expected = store.activations("conv2")
+        assert index is not None
+    content = bytearray(path.read_bytes())
+    content[content.index(b"FADB", index) + 40] ^= 0xFF  # as a write that was cut off leaves it
+    path.write_bytes(content)
+    with ActivationStore(path) as store:
+        assert torch.equal(store.activations("conv2"), expected)
+        (found,) = store.check()
+        assert (found.dataset, found.is_lost) == ("conv2", False)
+    probe.record(100, "conv2", path, compression=compression, resume=True)
+    with ActivationStore(path) as store:
+        assert not store.check()
+        assert torch.equal(store.activations("conv2"), expected)
+    import hdf5plugin  # noqa: F401
+
+    with h5py.File(path) as file:
+        assert np.array_equal(file["sites/conv2/activation"][:], expected.numpy())
