@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -22,22 +25,47 @@ from ganprobe.store.target import Target
 
 __all__ = ["BlockWriter", "CompressedBlocks", "PlainBlocks", "block_writers"]
 
+_Places = tuple[list[int], list[int]]
+_SMALL = 256 * 1024  # bytes whose digest is not worth another thread
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A block that is in the file, and what its record will say."""
+
+    number: int
+    n_rows: int
+    digests: Callable[[], list[int]]
+    addresses: list[int]
+    sizes: list[int]
+
+    def record(self) -> Record:
+        """Its record, once the digests are computed."""
+        return Record.of(self.n_rows, self.digests(), self.addresses, self.sizes)
+
+
+def _digests_of(chunks: NDArray[np.uint8]) -> list[int]:
+    return [digest(chunk) for chunk in chunks]
+
 
 class BlockWriter(ABC):
     """Writes the blocks of one dataset, in order; the last may still be filled up later.
 
     Args:
         first: the row at which writing begins; what is there of its block is read.
+        pool: computes digests while blocks are written.
     """
 
-    def __init__(self, file: DiskFile, extent: Extent, reader: BlockReader, first: int) -> None:
-        self._file, self._extent = file, extent
+    def __init__(
+        self, file: DiskFile, extent: Extent, reader: BlockReader, first: int, pool: Executor
+    ) -> None:
+        self._file, self._extent, self._pool = file, extent, pool
         self._begun: NDArray[np.uint8] | None = None
-        self._records: dict[int, Record] = {}
+        self._written: list[_Written] = []
         self._generations = _Generations(reader)
         block, begun = divmod(first, extent.tiling.n_rows)
         if begun:
-            self._begun = reader.read(block, begun)
+            self._begun = reader.read(block, begun).copy()
 
     def write(self, rows: Rows, *, takes_part: bool) -> None:
         """Write all blocks that rows fill; also one that they fill in part, if asked to."""
@@ -55,15 +83,23 @@ class BlockWriter(ABC):
                 self._begun = chunks.copy()
                 if not (takes_part or self._takes_any_rows):
                     continue
-            self._records[number] = self._write_block(number, chunks, range(first, n_rows))
+            digests = self._digests(chunks)
+            places = self._write_block(number, chunks, range(first, n_rows))
+            self._written.append(_Written(number, n_rows, digests, *places))
 
     def write_records(self) -> None:
         """Write the records of the blocks that were written since the last time."""
-        for number, record in self._records.items():
-            generation = self._generations.next(number)
-            offset = self._extent.record_offset(number, generation % N_PLACES)
-            self._file.write(offset, sealed(generation, record.words))
-        self._records = {}
+        for block in self._written:
+            generation = self._generations.next(block.number)
+            offset = self._extent.record_offset(block.number, generation % N_PLACES)
+            self._file.write(offset, sealed(generation, block.record().words))
+        self._written = []
+
+    def _digests(self, chunks: NDArray[np.uint8]) -> Callable[[], list[int]]:
+        """Gives the digests of the chunks, once they are computed."""
+        if chunks.nbytes <= _SMALL:
+            return partial(_digests_of, chunks)
+        return self._pool.submit(_digests_of, chunks).result
 
     @property
     @abstractmethod
@@ -71,11 +107,14 @@ class BlockWriter(ABC):
         """Whether a block may be written in part at little cost."""
 
     @abstractmethod
-    def _write_block(self, number: int, chunks: NDArray[np.uint8], new: range) -> Record:
+    def _write_block(self, number: int, chunks: NDArray[np.uint8], new: range) -> _Places:
         """Write the chunks (columns, rows, bytes) of a block.
 
         Args:
             new: the rows that were not written before.
+
+        Returns:
+            The address and the size of each chunk, if they are compressed; else nothing.
         """
 
 
@@ -86,18 +125,14 @@ class PlainBlocks(BlockWriter):
     def _takes_any_rows(self) -> bool:
         return self._extent.tiling.n_columns == 1
 
-    def _write_block(self, number: int, chunks: NDArray[np.uint8], new: range) -> Record:
+    def _write_block(self, number: int, chunks: NDArray[np.uint8], new: range) -> _Places:
         offset = self._extent.block_offset(number)
         if len(chunks) == 1:  # its rows lie one after the other
             (rows,) = chunks
             self._file.write(offset + new.start * rows.shape[1], rows[new.start : new.stop])
-            return Record.of(new.stop, [digest(rows)])
-        digests = []
-        for chunk in chunks:
-            digests.append(digest(chunk))
-            self._file.write(offset, chunk)
-            offset += chunk.nbytes
-        return Record.of(new.stop, digests)
+        else:
+            self._file.write(offset, chunks)
+        return [], []
 
 
 class CompressedBlocks(BlockWriter):
@@ -115,32 +150,30 @@ class CompressedBlocks(BlockWriter):
         appender: Appender,
         pool: Executor,
     ) -> None:
-        super().__init__(file, extent, reader, first)
+        super().__init__(file, extent, reader, first, pool)
         assert extent.index is not None
-        self._pack, self._appender, self._pool = pack, appender, pool
+        self._pack, self._appender = pack, appender
         self._pages = _index_of_committed(file, extent, reader, n_committed)
 
     @property
     def _takes_any_rows(self) -> bool:
         return False
 
-    def _write_block(self, number: int, chunks: NDArray[np.uint8], new: range) -> Record:
-        digests = self._pool.map(digest, chunks)
+    def _write_block(self, number: int, chunks: NDArray[np.uint8], new: range) -> _Places:
         packed = list(self._pool.map(self._pack.compress, chunks))
         sizes = [len(chunk) for chunk in packed]
         offset = self._appender.reserve(sum(sizes))
         addresses = [offset, *(offset + end for end in accumulate(sizes[:-1]))]
         for address, chunk in zip(addresses, packed, strict=True):
             self._file.write(address, chunk)
-        return Record.of(new.stop, list(digests), addresses, sizes)
+        return addresses, sizes
 
     def write_records(self) -> None:
         """Put what was stored into the index, then write the records."""
-        if self._records:
-            first = min(self._records) * self._extent.tiling.n_columns
-            records = [self._records[number] for number in sorted(self._records)]
-            addresses = np.concatenate([record.addresses for record in records])
-            sizes = np.concatenate([record.sizes for record in records])
+        if self._written:
+            first = self._written[0].number * self._extent.tiling.n_columns
+            addresses = [address for block in self._written for address in block.addresses]
+            sizes = [size for block in self._written for size in block.sizes]
             for offset, page in self._pages.update(first, addresses, sizes):
                 self._file.write(offset, page)
         super().write_records()
@@ -185,13 +218,13 @@ def block_writers(
 
     Args:
         first: the row at which writing begins.
-        pool: compresses.
+        pool: computes digests, and compresses.
     """
 
     def writer(key: Key, extent: Extent) -> BlockWriter:
         reader = block_reader(target.file, str(key), extent, compression)
         if extent.index is None:
-            return PlainBlocks(target.file, extent, reader, first)
+            return PlainBlocks(target.file, extent, reader, first, pool)
         pack, appender = codec(compression), target.appender
         return CompressedBlocks(
             target.file,

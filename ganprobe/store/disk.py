@@ -103,13 +103,15 @@ class DiskFile:
     def write(self, offset: int, values: Any) -> None:
         """All bytes of a contiguous buffer, at `offset`."""
         view = memoryview(values).cast("B")
-        with named_errors("write", self.path):
-            start, n = 0, len(view)
+        start, n = 0, len(view)
+        try:
             while start < n:
                 written = os.pwrite(self.descriptor, view[start : start + _SLICE], offset + start)
                 if not written:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 start += written
+        except OSError as error:
+            raise _told("write", self.path, error) from error
 
     def flush(self) -> None:
         """Have the disk keep what was written."""
@@ -123,13 +125,17 @@ class DiskFile:
             StoreError: the file ends before.
         """
         view = memoryview(buffer).cast("B")
-        with named_errors("read", self.path):
-            start = 0
+        start = 0
+        try:
             while start < len(view):
                 n = os.preadv(self.descriptor, [view[start:]], offset + start)
                 if not n:
                     raise StoreError(f"{self.path} is cut off: it ends at byte {offset + start:,}")
                 start += n
+        except StoreError:
+            raise
+        except OSError as error:
+            raise _told("read", self.path, error) from error
 
     def read(self, offset: int, n: int) -> bytes:
         """`n` bytes at `offset`."""
@@ -168,10 +174,14 @@ def named_errors(verb: str, path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        other = "choose another --output" if verb == "write" else "choose another file"
-        way_out = _WAYS_OUT.get(error.errno or 0, other)
-        raise StoreError(f"cannot {verb} {path}: {reason}; {way_out}") from error
+        raise _told(verb, path, error) from error
+
+
+def _told(verb: str, path: Path, error: OSError) -> StoreError:
+    reason = error.strerror or str(error)
+    other = "choose another --output" if verb == "write" else "choose another file"
+    way_out = _WAYS_OUT.get(error.errno or 0, other)
+    return StoreError(f"cannot {verb} {path}: {reason}; {way_out}")
 
 
 def check_space(path: Path, needed: int, already_there: int = 0) -> None:

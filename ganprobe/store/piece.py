@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from ganprobe.store.selection import Rows, Selection
 __all__ = ["Piece", "Task", "groups"]
 
 Task = Callable[[], None]
+_TASKS = 2
+_WORTH_A_TASK = 4 * 1024 * 1024  # bytes
 
 
 class Piece:
@@ -77,7 +79,7 @@ class Piece:
     def tasks(
         self, key: Key, chosen: Selection, rows: Rows, out: NDArray[Any], places: Any
     ) -> Iterator[Task]:
-        """What reads some rows, one task for each block; they may be done at once, in any order.
+        """What reads some rows, in a few tasks; they may be done at once, in any order.
 
         Args:
             rows: counted in this file.
@@ -86,11 +88,19 @@ class Piece:
         """
         reader = self._reader(key)
         chosen = replace(chosen, extent=reader.extent)  # each file has chunks of its own
-        for block, inside, which, n_needed in _by_block(rows, chosen.extent.tiling.n_rows):
+        wanted = list(_by_block(rows, chosen.extent.tiling.n_rows))
+        records = _records(reader, [block for block, *_ in wanted])
+
+        def read(number: int) -> None:
+            block, inside, which, n_needed = wanted[number]
+            chunks = reader.read(block, n_needed, chosen.part, records[number])
             at = _places(places, which)
-            yield lambda b=block, i=inside, n=n_needed, at=at: chosen.place(  # type: ignore[misc]
-                out, at, chosen.take(reader.read(b, n, chosen.part), out.dtype, i)
-            )
+            chosen.place(out, at, chosen.take(chunks, out.dtype, inside))
+
+        n_bytes = len(wanted) * chosen.part.n_bytes(reader.extent)
+        n_tasks = min(_TASKS, -(-n_bytes // _WORTH_A_TASK))
+        for first in range(n_tasks):
+            yield partial(_each, read, range(first, len(wanted), n_tasks))
 
     def _reader(self, key: Key) -> BlockReader:
         if key not in self._readers:
@@ -103,6 +113,17 @@ class Piece:
     @cached_property
     def _readers(self) -> dict[Key, BlockReader]:
         return {}
+
+
+def _each(do: Callable[[int], None], numbers: Iterable[int]) -> None:
+    for number in numbers:
+        do(number)
+
+
+def _records(reader: BlockReader, blocks: Sequence[int]) -> Sequence[NDArray[np.uint64] | None]:
+    """The records of these blocks, read at once where they lie together; else they are not."""
+    is_run = len(blocks) > 1 and blocks[-1] - blocks[0] == len(blocks) - 1
+    return list(reader.places(blocks[0], len(blocks))) if is_run else [None] * len(blocks)
 
 
 def _places(places: Any, which: Any) -> Any:

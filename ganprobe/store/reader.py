@@ -32,7 +32,7 @@ from ganprobe.store.shards import open_pieces, open_shards
 
 __all__ = ["ActivationStore"]
 
-_THREADS = 4
+_THREADS = 2
 _DEFAULT_BATCH_SIZE = 64
 _AHEAD = 2
 

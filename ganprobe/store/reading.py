@@ -7,6 +7,7 @@ once, a reader sees at once what a writer commits, and nothing waits for HDF5's 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,10 @@ class Part:
         grid = extent.tiling.grid[1:]
         return cls(tuple(range(n) for n in grid), grid)
 
+    def n_bytes(self, extent: Extent) -> int:
+        """Bytes of them, in one block, before compression."""
+        return len(self.columns) * extent.tiling.chunk_bytes
+
     @cached_property
     def columns(self) -> list[int]:
         """Their numbers within the block."""
@@ -99,18 +104,32 @@ class BlockReader:
     def __init__(self, file: DiskFile, name: str, extent: Extent, *, verify: bool = True) -> None:
         self._file, self._name, self._verify = file, name, verify
         self.extent = extent
+        self._of_thread = threading.local()
 
-    def read(self, block: int, n_rows: int, part: Part | None = None) -> NDArray[np.uint8]:
+    def read(
+        self,
+        block: int,
+        n_rows: int,
+        part: Part | None = None,
+        places: NDArray[np.uint64] | None = None,
+    ) -> NDArray[np.uint8]:
         """Chunks of a block, (columns, rows, bytes of one row); rows from `n_rows` on are open.
+
+        They are in memory that the next call in this thread uses again.
+
+        Args:
+            part: the chunks that are needed; None: all.
+            places: of the block's record, if they were read before (`places`).
 
         Raises:
             DamageError: one is not what was written, or fewer than `n_rows` were.
         """
         part = part or Part.whole(self.extent)
         tiling = self.extent.tiling
-        chunks = np.empty((len(part.columns), tiling.n_rows, self._row_bytes), np.uint8)
+        chunks = self._memory(len(part.columns))
         for attempt in range(_TRIES):
-            generation, record = self._latest(block)
+            generation, record = self._latest(block, places)
+            places = None
             wrong = self._read_checked(block, part, chunks, record, n_rows)
             if not wrong:
                 return chunks
@@ -144,10 +163,24 @@ class BlockReader:
             raise StoreError(f"{self._file.path} is damaged: {self._name} has no record {block}")
         return record
 
-    def _latest(self, block: int) -> tuple[int, Record | None]:
+    def places(self, first: int, n: int = 1) -> NDArray[np.uint64]:
+        """The records of some blocks as they are in the file, (n, places, words)."""
         words = self.extent.record_words
-        stored = self._file.read(self.extent.record_offset(block), 8 * words * N_PLACES)
-        found = latest(np.frombuffer(stored, np.uint64).reshape(N_PLACES, words))
+        stored = self._file.read(self.extent.record_offset(first), 8 * words * N_PLACES * n)
+        return np.frombuffer(stored, np.uint64).reshape(n, N_PLACES, words)
+
+    def _memory(self, n_columns: int) -> NDArray[np.uint8]:
+        """Memory of this thread for so many chunks: touching fresh pages costs too much."""
+        held: NDArray[np.uint8] | None = getattr(self._of_thread, "chunks", None)
+        if held is None or len(held) < n_columns:
+            shape = (n_columns, self.extent.tiling.n_rows, self._row_bytes)
+            held = self._of_thread.chunks = np.empty(shape, np.uint8)
+        return held[:n_columns]
+
+    def _latest(
+        self, block: int, places: NDArray[np.uint64] | None = None
+    ) -> tuple[int, Record | None]:
+        found = latest(self.places(block)[0] if places is None else places)
         if found is None:
             return 0, None
         return found[0], Record.read(found[1], self.extent.tiling.n_columns)

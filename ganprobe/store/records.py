@@ -89,8 +89,7 @@ def sealed(generation: int, words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def latest(places: NDArray[np.uint64]) -> tuple[int, NDArray[np.uint64]] | None:
     """The generation and the numbers of the latest whole place, (places, words); None: none is."""
-    whole = [place for place in places if digest(place[:-1]) == place[-1]]
-    if not whole:
-        return None
-    newest = max(whole, key=lambda place: int(place[0]))
-    return int(newest[0]), newest[1:-1]
+    for place in sorted(places, key=lambda place: int(place[0]), reverse=True):
+        if digest(place[:-1]) == place[-1]:
+            return int(place[0]), place[1:-1]
+    return None
