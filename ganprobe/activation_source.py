@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ganprobe.errors import StoreError, UnknownNameError
+from ganprobe.engine import make_plan
+from ganprobe.errors import ParameterError, StoreError, UnknownNameError
+from ganprobe.indices import check_count
+from ganprobe.layers import LayerTable
 from ganprobe.probe import Probe
+from ganprobe.recordings import Recording, Slots
 from ganprobe.runs import Run
 from ganprobe.sites import Site
 from ganprobe.store import ActivationStore, differences
@@ -53,7 +59,12 @@ class ActivationSource:
         return {"file": str(self._store.path), "created": made["created"], "dtypes": stored}
 
     def batches(
-        self, sites: Sequence[str | Site], n_samples: int, *, images: bool, batch_size: int
+        self,
+        sites: str | Site | Sequence[str | Site],
+        n_samples: int,
+        *,
+        images: bool,
+        batch_size: int,
     ) -> Iterator[Run]:
         """Samples 0 to `n_samples` - 1 of the seed, one batch at a time, on the probe's device.
 
@@ -61,7 +72,10 @@ class ActivationSource:
             StoreError: the store that was given does not hold all of it.
             UnknownNameError, SiteError: the generator has no such site.
         """
-        wanted = [tensor.site for site in sites for tensor in self._probe.layers().resolve(site)]
+        check_count(n_samples, "the number of samples")
+        check_count(batch_size, "the batch size")
+        wanted = [sites] if isinstance(sites, str | Site) else list(sites)
+        slots = make_plan(self._probe.layers(), record=wanted).slots
         if self._store is None:
             return self._probe.runs(
                 n_samples,
@@ -70,14 +84,16 @@ class ActivationSource:
                 batch_size=batch_size,
                 stop_early=not images,
             )
-        self._check_holds(self._store, wanted, n_samples, images=images)
-        return self._store.batches(
-            wanted,
+        held = self._check_holds(self._store, slots.sites, n_samples, images=images)
+        self._check_noise(self._store, n_samples, batch_size)
+        runs = self._store.batches(
+            held,
             samples=slice(0, n_samples),
             batch_size=batch_size,
             images=images,
             device=self._probe.device,
         )
+        return (_as_asked_for(run, held, slots) for run in runs)
 
     def _dtype(self, site: Site) -> str:
         assert self._store is not None
@@ -85,14 +101,13 @@ class ActivationSource:
 
     def _check_holds(
         self, store: ActivationStore, sites: Sequence[Site], n_samples: int, *, images: bool
-    ) -> None:
+    ) -> list[Site]:
+        """The sites as the file spells them; `StoreError` unless it holds all that is wanted."""
         again = f"record it again: {_command(self._probe, sites, n_samples, self._seed, images)}"
-        for site in sites:
-            try:
-                store.shape(site)
-            except UnknownNameError as error:
-                held = ", ".join(map(str, store.sites))
-                raise StoreError(f"{store.path} holds {held}, not {site}; {again}") from error
+        found = [_spelling_in(store, site, self._probe.layers()) for site in sites]
+        if None in found:
+            there, missing = ", ".join(map(str, store.sites)), sites[found.index(None)]
+            raise StoreError(f"{store.path} holds {there}, not {missing}; {again}")
         if store.n_samples < n_samples:
             raise StoreError(
                 f"{store.path} holds {store.n_samples:,} samples, and {n_samples:,} are needed;"
@@ -105,6 +120,19 @@ class ActivationSource:
             )
         if images and not store.has_images:
             raise StoreError(f"{store.path} holds no images, which are needed; {again}")
+        return [site for site in found if site is not None]
+
+    def _check_noise(self, store: ActivationStore, n_samples: int, batch_size: int) -> None:
+        """Refuse batches whose noise would be another: it belongs to the batch of a sample."""
+        is_alike = batch_size == store.batch_size
+        is_whole = n_samples % batch_size == 0 or n_samples == store.n_planned
+        if self._probe.layers().draws_noise and not (is_alike and is_whole):
+            raise StoreError(
+                f"{self._probe.generator.name} draws noise, which depends on the batch:"
+                f" {store.path} holds {store.n_planned:,} samples in batches of"
+                f" {store.batch_size}, and {n_samples:,} in batches of {batch_size} are needed;"
+                " leave --activations out"
+            )
 
 
 def _matching(file: Path, probe: Probe, seed: int) -> ActivationStore:
@@ -124,6 +152,21 @@ def _matching(file: Path, probe: Probe, seed: int) -> ActivationStore:
             f" {'; '.join(found)}; name another file, or leave --activations out"
         )
     return store
+
+
+def _spelling_in(store: ActivationStore, site: Site, table: LayerTable) -> Site | None:
+    """A spelling of the site that the file holds, all its units with it; None: there is none."""
+    for spelling in (site, *sorted(table.spellings(site), key=str)):
+        with suppress(UnknownNameError, ParameterError):
+            store.shape(spelling)
+            return spelling
+    return None
+
+
+def _as_asked_for(run: Run, held: Sequence[Site], slots: Slots) -> Run:
+    """The run, its sites under every name that a live one has them by."""
+    activations = [run.recording[site] for site in held]
+    return replace(run, recording=Recording.of_slots(slots, activations))
 
 
 def _command(probe: Probe, sites: Sequence[Site], n_samples: int, seed: int, images: bool) -> str:

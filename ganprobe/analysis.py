@@ -50,7 +50,7 @@ class Context:
 
     def activations(
         self,
-        sites: Sequence[str | Site],
+        sites: str | Site | Sequence[str | Site],
         n_samples: int,
         *,
         images: bool = False,
@@ -71,6 +71,11 @@ class Context:
             UnknownNameError, SiteError: the generator has no such site.
         """
         return self._source.batches(sites, n_samples, images=images, batch_size=batch_size)
+
+    def close(self) -> None:
+        """Close the activation store, if there is one."""
+        if "_source" in self.__dict__:
+            self._source.close()
 
     @cached_property
     def _source(self) -> ActivationSource:

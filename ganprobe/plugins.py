@@ -29,7 +29,9 @@ __all__ = ["PluginRecord", "discover", "plugins"]
 
 ENTRY_POINT_GROUP = "ganprobe"
 DISABLE_VARIABLE = "GANPROBE_DISABLE_PLUGINS"
-RESERVED_FLAGS = frozenset({"generator", "output", "seed", "device", "force", "help"})
+RESERVED_FLAGS = frozenset(
+    {"generator", "output", "seed", "device", "force", "help", "activations"}
+)
 """Names that the command line gives to every analysis itself."""
 
 

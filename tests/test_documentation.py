@@ -57,6 +57,17 @@ def test_the_readmes_commands_run(
     assert finished.status == 0, finished.err
 
 
+def test_the_readmes_recording_is_gone_on_with_and_read(
+    ganprobe_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (session,) = [block for block in blocks(README, "") if "--resume" in block]
+    for line in session.splitlines():
+        command = line.partition("#")[0].replace("50000", "1000")
+        finished = ganprobe_command(*command.removeprefix("ganprobe ").split())
+        assert finished.status == 0, finished.err
+
+
 def test_the_plugins_example_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (source,) = blocks(PLUGINS_README, "python")
     (tmp_path / "my_module.py").write_text(source)

@@ -139,6 +139,7 @@ def test_a_plugin_can_be_switched_off(
 def test_the_first_party_plugins_are_found() -> None:
     assert {plugin.name: plugin.state for plugin in plugins()} == {
         "traversal": "loaded",
+        "units": "loaded",
         "zoo": "loaded",
     }
 

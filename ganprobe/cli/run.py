@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import closing
 from typing import Any
 
 import click
@@ -74,10 +75,11 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
         probe = Probe(load(generator), device=given["device"])
         store = given.get("activations")
         context = Context(probe, given["seed"], find_measure, progress, store)
-        result = run_analysis(analysis, context, params)
-        parameters = params.to_json()
-        if store is not None:
-            parameters["activations"] = context.activations_json()
+        with closing(context):
+            result = run_analysis(analysis, context, params)
+            parameters = params.to_json()
+            if store is not None:
+                parameters["activations"] = context.activations_json()
         provenance = probe.provenance(parameters, seed=context.seed, command=command_line())
         files = folder.save(result, analysis=analysis.name, provenance=provenance)
     for finding in result.findings:

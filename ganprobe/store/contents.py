@@ -30,10 +30,11 @@ from ganprobe.store.records import N_PLACES
 
 __all__ = [
     "Contents",
+    "Joined",
     "StoredDataset",
     "is_joined",
     "read_contents",
-    "read_names",
+    "read_joined",
     "read_scale",
 ]
 
@@ -116,20 +117,28 @@ def is_joined(path: Path) -> bool:
         return "shards" in file.attrs
 
 
-def read_names(path: Path) -> list[str]:
-    """The names of the files that a store joins.
+@dataclass(frozen=True)
+class Joined:
+    """What a store that joins others says of itself: their files' names, and what they hold."""
+
+    names: list[str]
+    identity: Mapping[str, Any]
+
+
+def read_joined(path: Path) -> Joined:
+    """What a store that joins others says of itself.
 
     Raises:
-        StoreError: they cannot be read, or are no names.
+        StoreError: it cannot be read.
     """
     with opened(path) as file:
         try:
-            names = json.loads(_text(file, "shards"))
+            names, identity = json.loads(_text(file, "shards")), json.loads(_text(file, "identity"))
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise StoreError(f"{path} is damaged: {_reason(error)}") from error
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
         raise StoreError(f"{path} is damaged: it joins {names}")
-    return list(names)
+    return Joined(names, identity)
 
 
 def opened(path: Path) -> h5py.File:

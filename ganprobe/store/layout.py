@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -211,8 +211,30 @@ def group_name(site: Site) -> str:
         >>> group_name(Site("up/block.0"))
         'sites/up%2Fblock.0'
     """
-    escaped = str(site).replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
-    return f"sites/{'%2E' + escaped[1:] if escaped.startswith('.') else escaped}"
+    layer = _escaped(site.layer, "%/\0:@#")
+    layer = "%2E" + layer[1:] if layer.startswith(".") else layer
+    path = "".join(f"[{_told_key(key)}]" for key in site.path)
+    rest = str(replace(site, layer="", path=()))  # port, call, units
+    rest = rest.removeprefix(":out") if site.port == "out" and not path and layer else rest
+    port, found, others = rest.partition(f":{site.port}")
+    return f"sites/{layer}{port}{found}{path}{others}"
+
+
+def _told_key(key: str | int) -> str:
+    if isinstance(key, int):
+        return str(key)
+    escaped = _escaped(key, "%/\0[]'")
+    return f"'{escaped}'" if escaped.lstrip("-").isdigit() else escaped
+
+
+def _escaped(text: str, special: str) -> str:
+    """With special characters, and what is no text, percent-encoded."""
+    return "".join(
+        "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
+        if letter in special or "\ud800" <= letter <= "\udfff"
+        else letter
+        for letter in text
+    )
 
 
 def read_site(attribute: str) -> Site:

@@ -27,7 +27,7 @@ from ganprobe.store.dataset import ActivationDataset
 from ganprobe.store.layout import Compression, Key
 from ganprobe.store.piece import Piece, Task, groups
 from ganprobe.store.prefetch import prefetched
-from ganprobe.store.selection import Rows, Selection, rows_of
+from ganprobe.store.selection import Rows, Selection, rows_of, whole_numbers
 from ganprobe.store.shards import open_pieces, open_shards
 
 __all__ = ["ActivationStore"]
@@ -85,6 +85,7 @@ class ActivationStore:
         return store
 
     def _begin(self) -> None:
+        self._is_closed = False
         self._contents = self._pieces[0].contents
         self._pool = ThreadPoolExecutor(_THREADS, "ganprobe-read")
 
@@ -112,10 +113,13 @@ class ActivationStore:
 
     def __repr__(self) -> str:
         sites = ", ".join(map(str, self.sites))
+        if self._is_closed:
+            return f"<ActivationStore {self.path}, closed>"
         return f"<ActivationStore {self.path}: {self.n_samples} samples at {sites}>"
 
     def close(self) -> None:
         """Close the file."""
+        self._is_closed = True
         self._pool.shutdown(wait=True)
         for piece in self._pieces:
             piece.close()
@@ -213,7 +217,7 @@ class ActivationStore:
         """
         key, positions = self._key_of(Site.parse(site))
         if units is not None:
-            positions = self._unit_positions(key, Site.parse(site), units)
+            positions = self._unit_positions(key, units)
         stored = self.stored(key)
         chosen = Selection.of(stored.extent, stored.dimensions, positions, region)
         return self._read(key, chosen, rows_of(samples, self.n_samples))
@@ -350,12 +354,17 @@ class ActivationStore:
             return site, None
         for stored in self.sites:
             if stored.whole == site.whole and site.units is not None:
-                return stored, self._unit_positions(stored, site, site.units)
+                held = site.units if stored.units is None else stored.units
+                if set(site.units) <= set(held):
+                    return stored, self._unit_positions(stored, site.units)
+        for stored in self.sites:
+            if stored.whole == site.whole and site.units is not None:
+                self._unit_positions(stored, site.units)  # raises
         known = [str(site) for site in self.sites]
         raise UnknownNameError("site", str(site), known, where=str(self.path))
 
-    def _unit_positions(self, stored: Key, site: Site, units: Sequence[int]) -> Sequence[int]:
-        assert isinstance(stored, Site)
+    def _unit_positions(self, stored: Site, units: Sequence[int]) -> Sequence[int]:
+        units = whole_numbers(units, "a unit").tolist()
         if stored.units is None:
             return units
         place = {unit: position for position, unit in enumerate(stored.units)}

@@ -14,7 +14,7 @@ from ganprobe.errors import ParameterError
 from ganprobe.store.header import Extent
 from ganprobe.store.reading import Part
 
-__all__ = ["Selection", "rows_of"]
+__all__ = ["Rows", "Selection", "rows_of", "whole_numbers"]
 
 Rows = range | NDArray[np.int64]
 
@@ -130,11 +130,23 @@ def _checked(wanted: slice | Sequence[int], size: int, name: str) -> slice | Seq
         if wanted.step not in (None, 1) or not len(range(size)[wanted]):
             raise ParameterError(f"a part of {size} {name} is a slice without a step, got {wanted}")
         return wanted
-    positions = [int(position) for position in wanted]
+    positions: list[int] = whole_numbers(wanted, f"a {name}").tolist()
     outside = [position for position in positions if not 0 <= position < size]
     if outside or not positions:
         raise ParameterError(f"{name}s are numbers from 0 to {size - 1}, got {outside or 'none'}")
     return positions
+
+
+def whole_numbers(given: Sequence[int], what: str) -> NDArray[np.int64]:
+    """As an array of one axis.
+
+    Raises:
+        ParameterError: they are no whole numbers.
+    """
+    numbers = np.asarray(given).reshape(-1)
+    if numbers.dtype.kind not in "iu" and len(numbers):
+        raise ParameterError(f"{what} is a whole number, got {given!r}")
+    return numbers.astype(np.int64)
 
 
 def rows_of(samples: slice | Sequence[int], n: int) -> Rows:
@@ -145,7 +157,7 @@ def rows_of(samples: slice | Sequence[int], n: int) -> Rows:
     """
     if isinstance(samples, slice):
         return range(n)[samples]
-    rows = np.asarray(samples, np.int64).reshape(-1)
+    rows = whole_numbers(samples, "a row")
     if len(rows) and (rows.min() < -n or rows.max() >= n):
         raise ParameterError(f"rows are from 0 to {n - 1}, got {rows.min()} to {rows.max()}")
     return rows % n if n else rows

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 
 from ganprobe.errors import OutputExistsError, StoreError
 from ganprobe.progress import Progress
-from ganprobe.store.contents import is_joined, read_names, read_scale
+from ganprobe.store.contents import is_joined, read_joined, read_scale
 from ganprobe.store.disk import named_errors
 from ganprobe.store.header import scale, stored_numpy, text
 from ganprobe.store.identity import differences
@@ -28,6 +29,8 @@ from ganprobe.store.piece import Piece
 from ganprobe.store.writer import RecordedBatch, write_store
 
 __all__ = ["join", "join_if_complete", "open_pieces", "open_shards", "shard_path", "write_shares"]
+
+_SHARD = re.compile(r"\.shard-(\d+)-of-(\d+)$")
 
 
 def shard_path(path: Path, share: Share) -> Path:
@@ -49,7 +52,15 @@ def open_pieces(path: Path, *, verify: bool = True) -> list[Piece]:
     """
     if not is_joined(path):
         return [Piece(path, verify=verify)]
-    return open_shards([path.parent / name for name in read_names(path)], verify=verify)
+    joined = read_joined(path)
+    pieces = open_shards([path.parent / name for name in joined.names], verify=verify)
+    if found := differences(joined.identity, pieces[0].contents.identity):
+        for piece in pieces:
+            piece.close()
+        raise StoreError(
+            f"{pieces[0].path} is no shard of the recording that {path} joins: {'; '.join(found)}"
+        )
+    return pieces
 
 
 def open_shards(paths: Sequence[Path], *, verify: bool = True) -> list[Piece]:
@@ -72,40 +83,41 @@ def open_shards(paths: Sequence[Path], *, verify: bool = True) -> list[Piece]:
 
 
 def _check(pieces: Sequence[Piece]) -> None:
+    leader = pieces[0]
+    for piece in pieces:
+        _check_alike(piece, leader)
+    shares = [piece.contents.share for piece in pieces]
+    for own, before in zip(pieces[1:], pieces, strict=False):
+        if own.contents.share == before.contents.share:
+            raise StoreError(f"{own.path} and {before.path} are both shard {own.contents.share}")
+    assert leader.contents.share is not None
+    of = leader.contents.share.of
+    for index in range(1, of + 1):
+        if Share(index, of) not in shares:
+            whole = _SHARD.sub("", leader.path.stem) + leader.path.suffix
+            missing = shard_path(leader.path.with_name(whole), Share(index, of))
+            raise StoreError(f"shard {index}/{of} is missing: there is no {missing}")
     first = 0
-    leader = pieces[0].contents
-    for number, piece in enumerate(pieces, start=1):
-        contents = piece.contents
-        if contents.share is None:
-            raise StoreError(f"{piece.path} is a whole recording, not a shard of one")
-        if found := differences(leader.identity, contents.identity):
-            raise StoreError(
-                f"{piece.path} is a shard of another recording than {pieces[0].path}:"
-                f" {'; '.join(found)}"
-            )
-        expected = Share(number, leader.share.of if leader.share else 1)
-        if contents.share != expected:
-            missing = shard_name_like(piece.path, contents.share, expected)
-            raise StoreError(f"shard {expected} is missing: there is no {missing}")
-        if not piece.is_complete:
-            raise StoreError(
-                f"{piece.path} holds {piece.n_samples} of its {contents.n_planned} samples; go on"
-                f" with it: --shard {contents.share} --resume"
-            )
+    for piece in pieces:
         piece.first = first
-        first += contents.n_planned
-    if leader.share and leader.share.of != len(pieces):
-        last = pieces[-1]
-        assert last.contents.share is not None
-        expected = Share(len(pieces) + 1, leader.share.of)
-        missing = shard_name_like(last.path, last.contents.share, expected)
-        raise StoreError(f"shard {expected} is missing: there is no {missing}")
+        first += piece.contents.n_planned
 
 
-def shard_name_like(path: Path, own: Share, other: Share) -> Path:
-    """The name that the file of another share has beside this one."""
-    own_end = shard_path(Path("a"), own).name.removeprefix("a")
-    return shard_path(path.with_name(path.stem.removesuffix(own_end) + path.suffix), other)
+def _check_alike(piece: Piece, leader: Piece) -> None:
+    contents, named = piece.contents, _SHARD.search(piece.path.stem)
+    if contents.share is None:
+        raise StoreError(f"{piece.path} is a whole recording, not a shard of one")
+    if named is not None and Share(int(named[1]), int(named[2])) != contents.share:
+        raise StoreError(f"{piece.path} holds shard {contents.share}, not what its name says")
+    if found := differences(leader.contents.identity, contents.identity):
+        raise StoreError(
+            f"{piece.path} is a shard of another recording than {leader.path}: {'; '.join(found)}"
+        )
+    if not piece.is_complete:
+        raise StoreError(
+            f"{piece.path} holds {piece.n_samples} of its {contents.n_planned} samples; go on"
+            f" with it: --shard {contents.share} --resume"
+        )
 
 
 def join_if_complete(path: Path, of: int) -> bool:

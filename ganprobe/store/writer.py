@@ -104,6 +104,7 @@ class _Pipeline:
         self._in_flight: deque[Future[None]] = deque()
         self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         self._n_slots = 0
+        self._has_failed = False
         self._slot: _Slot | None = None
         self._last_commit = time.monotonic()
 
@@ -172,7 +173,8 @@ class _Pipeline:
 
     def _rows(self, key: Key, extent: Extent, like: Tensor) -> Rows:
         n, n_rows = self._spec.batch_size, extent.tiling.n_rows
-        capacity = n // n_rows if n % n_rows == 0 else 1 + -(-(n + self._step) // n_rows)
+        is_even = n % n_rows == 0 and n % self._step == 0
+        capacity = n // n_rows if is_even else 1 + -(-(n + self._step) // n_rows)
         return Rows(str(key), extent.tiling, extent.dtype, capacity, like)
 
     def _submit(self, until: int) -> None:
@@ -182,7 +184,13 @@ class _Pipeline:
         self._in_flight.append(self._writer.submit(self._write, slot, until, self._end))
 
     def _write(self, slot: _Slot, until: int, end: int) -> None:
-        """In the writer's thread: values, then their checksums, then the count."""
+        """In the writer's thread: values, then their checksums, then the count.
+
+        After a failure nothing more is written: what is missing would seem to be there.
+        """
+        if self._has_failed:
+            return
+        self._has_failed = True
         for key, rows in slot.items():
             self._blocks[key].write(rows, takes_part=until == end)
         if not self._target.n_committed and not self._target.takes_part_blocks:
@@ -195,6 +203,7 @@ class _Pipeline:
             self._target.commit(until)
         self._flushing.advance(sum(rows.n_bytes for rows in slot.values()))
         self._free.put(slot)
+        self._has_failed = False
 
 
 class _Slot(dict[Key, Rows]):
