@@ -18,7 +18,7 @@ from ganprobe.store.counting import Counter, read_count
 from ganprobe.store.disk import DiskFile, check_space, named_errors
 from ganprobe.store.header import Extent, make_header
 from ganprobe.store.identity import differences
-from ganprobe.store.layout import Key, RecordingSpec, datasets
+from ganprobe.store.layout import Dataset, Key, RecordingSpec, datasets
 from ganprobe.store.reading import block_reader, committed_chunks
 
 __all__ = ["Target", "open_target"]
@@ -181,7 +181,6 @@ def _has_samples(path: Path) -> bool:
 
 @contextmanager
 def _new(spec: RecordingSpec) -> Iterator[Target]:
-    header = make_header(spec, datasets(spec))
     path = spec.path
     whole = path.resolve()
     created = [parent for parent in whole.parents if not parent.exists()]
@@ -189,6 +188,9 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
     try:
         with named_errors("write", path):
             whole.parent.mkdir(parents=True, exist_ok=True)
+        planned = datasets(spec)
+        check_space(whole, _least_bytes(spec, planned))
+        header = make_header(spec, planned)
         check_space(whole, header.size)
         with _locked_if_there(path):
             partial = whole.parent / f".{whole.name}.{token_hex(4)}.partial"
@@ -208,6 +210,15 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
         for parent in created:
             with suppress(OSError):  # something is in there
                 parent.rmdir()
+
+
+def _least_bytes(spec: RecordingSpec, planned: Mapping[Key, Dataset]) -> int:
+    """Of the values that are not compressed, known before the header, which takes memory."""
+    return sum(
+        dataset.tiling.n_bytes
+        for dataset in planned.values()
+        if not dataset.is_compressed(spec.compression)
+    )
 
 
 @contextmanager
