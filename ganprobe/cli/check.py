@@ -46,9 +46,11 @@ def command(file: Path, as_json: bool) -> None:
         print_json({"n_samples": n, "n_planned": n_planned, "sites": sites, "damage": rows})
     else:
         for found in damage[:_MOST_LISTED]:
-            told = "damaged" if found.is_lost else "not found by other programs"
             first, last = found.rows.start, found.rows.stop - 1
-            click.echo(f"{told}: {found.dataset}, rows {first} to {last}")
+            if found.is_lost:
+                click.echo(f"damaged: {found.dataset}, rows {first} to {last}")
+            else:
+                click.echo(f"not for other programs: {found.dataset}: {found.reason}")
         if len(damage) > _MOST_LISTED:
             click.echo(f"... and {len(damage) - _MOST_LISTED} more")
         click.echo(_outcome(str(file), n, n_planned, sites, damage))
@@ -63,7 +65,7 @@ def _outcome(file: str, n: int, n_planned: int, sites: str, damage: Sequence[Dam
             " them with --resume"
         )
     if damage:
-        return f"{file}: all {n:,} samples are whole; --resume has other programs find them, too"
+        return f"{file}: all {n:,} samples are whole, but other programs cannot read them all"
     if n < n_planned:
         return f"{file}: {n:,} of {n_planned:,} samples are there, all whole; go on with --resume"
     return f"{file}: all {n:,} samples at {sites} are whole"

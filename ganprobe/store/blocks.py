@@ -16,7 +16,7 @@ from ganprobe.store.appending import Appender
 from ganprobe.store.chunk_index import IndexPages, read_index
 from ganprobe.store.compression import Codec, codec
 from ganprobe.store.disk import DiskFile
-from ganprobe.store.header import Extent
+from ganprobe.store.extents import Extent
 from ganprobe.store.layout import Compression, Key
 from ganprobe.store.packing import Rows
 from ganprobe.store.reading import BlockReader, block_reader, committed_chunks

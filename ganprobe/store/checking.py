@@ -5,14 +5,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import h5py
 import numpy as np
 
 from ganprobe.errors import StoreError
 from ganprobe.progress import Progress, silent
 from ganprobe.store.contents import Contents
 from ganprobe.store.disk import DiskFile
-from ganprobe.store.header import Extent
+from ganprobe.store.extents import Extent
 from ganprobe.store.reading import (
     BlockReader,
     DamageError,
@@ -21,7 +23,7 @@ from ganprobe.store.reading import (
     read_chunks,
 )
 
-__all__ = ["Damage", "find_damage", "find_torn_index"]
+__all__ = ["Damage", "find_damage", "find_torn_index", "find_unreadable"]
 
 _THREADS = 2
 
@@ -61,6 +63,24 @@ def find_damage(
     return found
 
 
+def find_unreadable(path: Path, contents: Contents) -> list[Damage]:
+    """Datasets, or their dimensions, that HDF5 cannot read; ganprobe reads their values itself."""
+    found = []
+    rows = range(contents.n_planned)
+    with h5py.File(path, "r", locking=False) as file:
+        for key, stored in contents.datasets.items():
+            try:
+                values = file[stored.group][stored.name]
+                scales = [file[stored.group][name][()] for name in stored.dimensions]
+                is_whole = values.shape == tuple(len(scale) for scale in scales)
+                reason = "" if is_whole else "its dimensions do not fit"
+            except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+                reason = f"HDF5 cannot read it: {error.args[0] if error.args else error}"
+            if reason:
+                found.append(Damage(str(key), rows, reason, is_lost=False))
+    return found
+
+
 def find_torn_index(file: DiskFile, contents: Contents, n_committed: int) -> list[Damage]:
     """Compressed datasets of which other programs would not find all committed chunks.
 
@@ -83,10 +103,10 @@ def _why_not_found(file: DiskFile, extent: Extent, reader: BlockReader, n_commit
         expected = committed_chunks(reader, n_committed)
         entries = read_chunks(file, extent)[: len(expected.addresses)]
     except StoreError as error:
-        return f"its index cannot be read: {error}"
+        return f"its index cannot be read ({error}); --resume mends it"
     agrees = np.array_equal(entries["address"], expected.addresses)
     is_complete = agrees and np.array_equal(entries["size"], expected.sizes)
-    return "" if is_complete else "its index is not complete"
+    return "" if is_complete else "its index is not complete; --resume mends it"
 
 
 def _damage(reader: BlockReader, name: str, n_committed: int, block: int) -> Damage | None:

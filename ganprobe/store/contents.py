@@ -1,10 +1,14 @@
-"""What an existing store holds and where, read once by HDF5; values are read without it."""
+"""What a store holds and where: written into the file as one text with a digest of its own.
+
+It is all that ganprobe reads through HDF5, whose own description of the same is for others.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +17,7 @@ import numpy as np
 
 from ganprobe.errors import StoreError
 from ganprobe.sites import Site
-from ganprobe.store.chunk_index import ADDRESS_ATTRIBUTE
-from ganprobe.store.header import COUNTER, Extent, first_block
+from ganprobe.store.extents import Extent
 from ganprobe.store.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -22,21 +25,11 @@ from ganprobe.store.layout import (
     Key,
     Share,
     Tiling,
-    group_name,
-    read_site,
     torch_dtype,
 )
-from ganprobe.store.records import N_PLACES
+from ganprobe.store.records import digest
 
-__all__ = [
-    "Contents",
-    "Joined",
-    "StoredDataset",
-    "is_joined",
-    "read_contents",
-    "read_joined",
-    "read_scale",
-]
+__all__ = ["Contents", "StoredDataset", "describe", "read_contents"]
 
 
 @dataclass(frozen=True)
@@ -59,11 +52,12 @@ class Contents:
     """All that a store says of itself.
 
     Args:
-        n_planned: how many samples it is to hold.
+        samples: the index of each sample that it is to hold.
         counter: the offset of the count of those that are committed.
+        shards: the names of the files that it joins; a store that does has no datasets.
     """
 
-    n_planned: int
+    samples: tuple[int, ...] | range
     batch_size: int
     identity: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -71,11 +65,64 @@ class Contents:
     share: Share | None
     counter: int
     datasets: Mapping[Key, StoredDataset]
+    shards: tuple[str, ...] = ()
+
+    @property
+    def n_planned(self) -> int:
+        """How many samples it is to hold."""
+        return len(self.samples)
 
     @property
     def sites(self) -> list[Site]:
         """The sites that it holds, in the order they were asked for."""
         return [key for key in self.datasets if isinstance(key, Site)]
+
+    @property
+    def n_bytes(self) -> int:
+        """How long the file is at least."""
+        extents = [stored.extent for stored in self.datasets.values()]
+        return max((extent.end for extent in extents), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        share = None if self.share is None else [self.share.index, self.share.of]
+        return {
+            "samples": _runs(self.samples),
+            "batch_size": self.batch_size,
+            "identity": self.identity,
+            "provenance": self.provenance,
+            "compression": self.compression,
+            "share": share,
+            "counter": self.counter,
+            "datasets": [_told(key, stored) for key, stored in self.datasets.items()],
+            "shards": list(self.shards),
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Contents:
+        """Back from plain values."""
+        return cls(
+            _indices(told["samples"]),
+            told["batch_size"],
+            told["identity"],
+            told["provenance"],
+            cast(Compression, told["compression"]),
+            Share(*told["share"]) if told["share"] else None,
+            told["counter"],
+            dict(map(_read, told["datasets"])),
+            tuple(told["shards"]),
+        )
+
+
+def describe(file: h5py.File, contents: Contents) -> None:
+    """Write it into an HDF5 file, and what others may want to see beside it."""
+    text = json.dumps(contents.to_json()).encode()
+    file.attrs["format"] = np.bytes_(FORMAT.encode())
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["n_samples"] = contents.n_planned
+    file.attrs["provenance"] = np.bytes_(json.dumps(contents.provenance).encode())
+    file.attrs["description"] = np.bytes_(text)
+    file.attrs["description_digest"] = np.uint64(digest(text))
 
 
 def read_contents(path: Path) -> Contents:
@@ -85,86 +132,37 @@ def read_contents(path: Path) -> Contents:
         StoreError: there is no such file, or it is no activation store of a known version, or
             it is damaged.
     """
-    with opened(path) as file:
+    with _opened(path) as file:
         try:
-            return _read(file)
-        except StoreError as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+            text, expected = bytes(file.attrs["description"]), file.attrs["description_digest"]
+            if digest(text) != int(expected):
+                raise StoreError("the checksum of its description does not fit")
+            return Contents.from_json(json.loads(text))
+        except (StoreError, OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
             raise StoreError(f"{path} is damaged: {_reason(error)}") from error
 
 
-def read_scale(path: Path, group: str, name: str) -> tuple[int, ...]:
-    """The numbers along a dimension.
-
-    Raises:
-        StoreError: they are damaged.
-    """
-    with opened(path) as file:
-        try:
-            return tuple(file[group][name][()].tolist())
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise StoreError(f"{path} is damaged: {_reason(error)}") from error
-
-
-def is_joined(path: Path) -> bool:
-    """Whether a store only joins others.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
-    with opened(path) as file:
-        return "shards" in file.attrs
-
-
-@dataclass(frozen=True)
-class Joined:
-    """What a store that joins others says of itself: their files' names, and what they hold."""
-
-    names: list[str]
-    identity: Mapping[str, Any]
-
-
-def read_joined(path: Path) -> Joined:
-    """What a store that joins others says of itself.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
-    with opened(path) as file:
-        try:
-            names, identity = json.loads(_text(file, "shards")), json.loads(_text(file, "identity"))
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise StoreError(f"{path} is damaged: {_reason(error)}") from error
-    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise StoreError(f"{path} is damaged: it joins {names}")
-    return Joined(names, identity)
-
-
-def opened(path: Path) -> h5py.File:
-    """The store at `path`, open in HDF5 for reading, beside a writer if need be.
-
-    Raises:
-        StoreError: there is no such file, or it is no activation store of a known version.
-    """
+def _opened(path: Path) -> h5py.File:
+    """The store, open in HDF5 for reading, beside a writer if need be."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no file; name an HDF5 file")
     try:
         file = h5py.File(path, "r", locking=False)
     except FileNotFoundError as error:
         raise StoreError(f"there is no file {path}") from error
     except (OSError, RuntimeError, ValueError) as error:
-        if path.is_dir():
-            raise StoreError(f"{path} is a folder; name an HDF5 file") from error
         raise StoreError(
             f"{path} is not an HDF5 file that can be read: {_reason(error)}"
         ) from error
     try:
         kind, version = file.attrs.get("format"), file.attrs.get("format_version")
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
         file.close()
         raise StoreError(f"{path} is damaged: {_reason(error)}") from error
-    if kind not in (FORMAT, FORMAT.encode()) or version != FORMAT_VERSION:
+    is_store = isinstance(kind, bytes | str) and kind in (FORMAT, FORMAT.encode())
+    if not is_store or not (isinstance(version, np.integer) and version == FORMAT_VERSION):
         file.close()
-        other = f", but of version {version}" if kind in (FORMAT, FORMAT.encode()) else ""
+        other = f", but of version {version}" if is_store else ""
         raise StoreError(
             f"{path} is no activation store of format version {FORMAT_VERSION}{other}; make one"
             " with ganprobe record"
@@ -176,66 +174,47 @@ def _reason(error: BaseException) -> str:
     return str(error.args[0] if error.args else error) or type(error).__name__
 
 
-def _read(file: h5py.File) -> Contents:
-    share = json.loads(_text(file, "share"))
-    n_planned, batch_size = int(file.attrs["n_samples"]), int(file.attrs["batch_size"])
-    identity = json.loads(_text(file, "identity"))
-    return Contents(
-        n_planned=n_planned,
-        batch_size=batch_size,
-        identity=identity,
-        provenance=json.loads(_text(file, "provenance")),
-        compression=_compression(_text(file, "compression")),
-        share=Share(*share) if share else None,
-        counter=_offset(file[COUNTER]),
-        datasets=_datasets(file, n_planned),
-    )
+def _told(key: Key, stored: StoredDataset) -> dict[str, Any]:
+    extent = stored.extent
+    return {
+        "key": asdict(key) if isinstance(key, Site) else key,
+        "group": stored.group,
+        "name": stored.name,
+        "dimensions": stored.dimensions,
+        "shape": extent.tiling.shape,
+        "chunk": extent.tiling.chunk,
+        "dtype": str(extent.dtype).removeprefix("torch."),
+        "values": extent.values,
+        "index": extent.index,
+        "records": extent.records,
+    }
 
 
-def _datasets(file: h5py.File, n_planned: int) -> dict[Key, StoredDataset]:
-    found: dict[Key, StoredDataset] = {}
-    for name in json.loads(_text(file, "groups")):
-        group = file[name]
-        site = read_site(_text(group, "site"))
-        if group_name(site) != name:
-            raise StoreError(f"group {name} says that it is of site {site}")
-        found[site] = _dataset(file, name, "activation", n_planned)
-    found["latents"] = _dataset(file, "latents", "z", n_planned)
-    if "seed" in file["latents"]:
-        found["seeds"] = _dataset(file, "latents", "seed", n_planned)
-    if "images" in file:
-        found["images"] = _dataset(file, "images", "image", n_planned)
-    return found
+def _read(told: Mapping[str, Any]) -> tuple[Key, StoredDataset]:
+    dtype = torch_dtype(told["dtype"])
+    tiling = Tiling(tuple(told["shape"]), tuple(told["chunk"]), dtype.itemsize)
+    extent = Extent(tiling, dtype, told["values"], told["index"], told["records"])
+    dimensions = tuple(told["dimensions"])
+    return _key(told["key"]), StoredDataset(told["group"], told["name"], dimensions, extent)
 
 
-def _dataset(file: h5py.File, group: str, name: str, n_planned: int) -> StoredDataset:
-    values = file[group][name]
-    dtype = torch_dtype(_text(values, "dtype"))
-    if values.chunks is None or not values.shape or values.shape[0] != n_planned:
-        raise StoreError(f"{group}/{name} has shape {values.shape} for {n_planned} samples")
-    tiling = Tiling(values.shape, values.chunks, dtype.itemsize)
-    records = file[f"checksums/{group}"][f"{name}_records"]
-    index = values.attrs.get(ADDRESS_ATTRIBUTE)
-    first = first_block(values, tiling) if index is None else None
-    extent = Extent(tiling, dtype, first, None if index is None else int(index), _offset(records))
-    if records.shape != (tiling.n_blocks, N_PLACES, extent.record_words):
-        raise StoreError(f"the records of {group}/{name} have shape {records.shape}")
-    return StoredDataset(group, name, tuple(_text(values, "dimensions").split(",")), extent)
+def _key(told: Any) -> Key:
+    if not isinstance(told, Mapping):
+        return cast(Key, told)
+    units = None if told["units"] is None else tuple(told["units"])
+    return Site(told["layer"], told["port"], tuple(told["path"]), told["call"], units)
 
 
-def _compression(name: str) -> Compression:
-    if name not in ("none", "zstd", "lz4"):
-        raise StoreError(f"there is no compression {name!r}")
-    return cast(Compression, name)
+def _runs(samples: Sequence[int]) -> list[list[int]]:
+    """Runs of indices that follow each other, each as [first, last + 1]."""
+    if isinstance(samples, range) and samples.step == 1:
+        return [[samples.start, samples.stop]]
+    numbers = np.asarray(samples, np.int64)
+    edges = np.flatnonzero(np.diff(numbers) != 1) + 1
+    bounds = pairwise([0, *edges.tolist(), len(numbers)])
+    return [[int(numbers[a]), int(numbers[b - 1]) + 1] for a, b in bounds]
 
 
-def _offset(dataset: h5py.Dataset) -> int:
-    offset = dataset.id.get_offset()
-    if offset is None:
-        raise StoreError(f"{dataset.name} has no place in the file")
-    return int(offset)
-
-
-def _text(owner: Any, name: str) -> str:
-    value = owner.attrs[name]
-    return value.decode() if isinstance(value, bytes | np.bytes_) else str(value)
+def _indices(runs: Iterable[Sequence[int]]) -> tuple[int, ...] | range:
+    found = [range(*run) for run in runs]
+    return found[0] if len(found) == 1 else tuple(index for run in found for index in run)

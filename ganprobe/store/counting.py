@@ -39,10 +39,7 @@ def read_count(file: DiskFile, offset: int) -> int:
     Raises:
         StoreError: both places of the count are damaged.
     """
-    places = _places(file, offset)
-    if not places.any():
-        return 0
-    found = latest(places)
+    found = latest(_places(file, offset))
     if found is None:
         raise StoreError("its count of committed samples is damaged")
     return int(found[1][0])

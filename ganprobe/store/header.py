@@ -8,7 +8,6 @@ opens from its first moment on. The header for 6.5 GB takes about 10 ms.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,66 +20,31 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 from ganprobe.errors import StoreError
 from ganprobe.store.chunk_index import ChunkIndex, blank_index, create_index
 from ganprobe.store.compression import Codec, codec
+from ganprobe.store.contents import Contents, StoredDataset, describe
+from ganprobe.store.extents import Extent
 from ganprobe.store.layout import (
-    FORMAT,
-    FORMAT_VERSION,
     Dataset,
     Key,
     RecordingSpec,
     Tiling,
-    group_name,
 )
-from ganprobe.store.records import N_PLACES, n_words
+from ganprobe.store.records import N_PLACES, n_words, sealed
 
 __all__ = [
     "COUNTER",
     "COUNTER_WORDS",
-    "Extent",
     "Header",
     "MemoryImage",
-    "first_block",
     "make_header",
     "scale",
     "stored_numpy",
     "stored_type",
-    "text",
 ]
 
 COUNTER = "progress/committed"
 COUNTER_WORDS = n_words(0, is_compressed=False)
 _ALIGNMENT = 4096
 _SCALE_CHUNK = 64 * 1024
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Where a dataset's values and checksums are in the file.
-
-    Args:
-        values: the offset of its first block; None where chunks are compressed.
-        index: the address of the index of compressed chunks, or None.
-        records: the offset of the first block's records.
-    """
-
-    tiling: Tiling
-    dtype: torch.dtype
-    values: int | None
-    index: int | None
-    records: int
-
-    def block_offset(self, block: int) -> int:
-        """Where a block's values begin."""
-        assert self.values is not None
-        return self.values + block * self.tiling.block_bytes
-
-    @property
-    def record_words(self) -> int:
-        """How many numbers of 64 bits make a record."""
-        return n_words(self.tiling.n_columns, is_compressed=self.index is not None)
-
-    def record_offset(self, block: int, place: int = 0) -> int:
-        """Where a block's record is."""
-        return self.records + 8 * self.record_words * (N_PLACES * block + place)
 
 
 @dataclass(frozen=True)
@@ -169,9 +133,13 @@ def make_header(spec: RecordingSpec, planned: Mapping[Key, Dataset]) -> Header:
         alignment_threshold=_ALIGNMENT,
         alignment_interval=_ALIGNMENT,
     ) as file:
-        _describe(file, spec)
         counter = _create_counter(file)
         made = {key: _create(file, dataset, spec, image) for key, dataset in planned.items()}
+        stored = {
+            key: StoredDataset(dataset.group, dataset.name, dataset.dimensions, made[key][0])
+            for key, dataset in planned.items()
+        }
+        describe(file, _contents(spec, counter, stored))
     indices = [index for _, index in made.values() if index is not None]
     blanks = [
         write for index in indices for write in blank_index(image.read_at, index, end=image.size)
@@ -180,9 +148,18 @@ def make_header(spec: RecordingSpec, planned: Mapping[Key, Dataset]) -> Header:
     return Header(image.writes + blanks, image.size, extents, counter)
 
 
-def text(value: str) -> np.bytes_:
-    """Text as an attribute of fixed length, which lies where HDF5's own checksums cover it."""
-    return np.bytes_(value.encode())
+def _contents(spec: RecordingSpec, counter: int, datasets: Mapping[Key, StoredDataset]) -> Contents:
+    samples = spec.samples if isinstance(spec.samples, range) else tuple(spec.samples)
+    return Contents(
+        samples=samples,
+        batch_size=spec.batch_size,
+        identity=spec.identity,
+        provenance=spec.provenance.to_json(),
+        compression=spec.compression,
+        share=spec.share,
+        counter=counter,
+        datasets=datasets,
+    )
 
 
 def stored_type(dtype: torch.dtype) -> h5t.TypeID:
@@ -216,24 +193,10 @@ def stored_numpy(dtype: torch.dtype) -> np.dtype[np.generic]:
         raise StoreError(f"HDF5 has no {dtype}; record in another dtype") from error
 
 
-def _describe(file: h5py.File, spec: RecordingSpec) -> None:
-    described = {
-        "format": FORMAT,
-        "identity": json.dumps(spec.identity),
-        "provenance": json.dumps(spec.provenance.to_json()),
-        "compression": spec.compression,
-        "share": json.dumps(spec.share and [spec.share.index, spec.share.of]),
-        "groups": json.dumps([group_name(site) for site in spec.sites]),
-    }
-    file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["n_samples"] = len(spec.samples)
-    file.attrs["batch_size"] = spec.batch_size
-    for name, value in described.items():
-        file.attrs[name] = text(value)
-
-
 def _create_counter(file: h5py.File) -> int:
-    counter = file.create_dataset(COUNTER, data=np.zeros(N_PLACES * COUNTER_WORDS, np.uint64))
+    places = np.zeros((N_PLACES, COUNTER_WORDS), np.uint64)
+    places[0] = sealed(0, np.zeros(1, np.uint64))
+    counter = file.create_dataset(COUNTER, data=places.reshape(-1))
     counter.make_scale("committed")
     return int(counter.id.get_offset())
 
@@ -243,11 +206,9 @@ def _create(
 ) -> tuple[Extent, ChunkIndex | None]:
     group = file.require_group(dataset.group)
     for name, value in dataset.attributes.items():
-        group.attrs[name] = text(value)
+        group.attrs[name] = np.bytes_(value.encode())
     is_compressed = dataset.is_compressed(spec.compression)
     values = _create_values(group, dataset, codec(spec.compression) if is_compressed else None)
-    values.attrs["dtype"] = text(str(dataset.dtype).removeprefix("torch."))
-    values.attrs["dimensions"] = text(",".join(dataset.dimensions))
     for axis, (name, coordinate) in enumerate(
         zip(dataset.dimensions, dataset.coordinates, strict=True)
     ):
@@ -256,7 +217,7 @@ def _create(
     if is_compressed:
         index = create_index(values, image.read_at)
         return Extent(dataset.tiling, dataset.dtype, None, index.address, records), index
-    first = first_block(values, dataset.tiling)
+    first = _first_block(values, dataset.tiling)
     return Extent(dataset.tiling, dataset.dtype, first, None, records), None
 
 
@@ -292,7 +253,7 @@ def scale(group: h5py.Group, name: str, coordinate: Any) -> h5py.Dataset:
     return made
 
 
-def first_block(values: h5py.Dataset, tiling: Tiling) -> int:
+def _first_block(values: h5py.Dataset, tiling: Tiling) -> int:
     """The offset of the first chunk, from which all others follow without a gap.
 
     Raises:

@@ -29,7 +29,6 @@ __all__ = [
     "chunk_shape",
     "datasets",
     "group_name",
-    "read_site",
     "torch_dtype",
 ]
 
@@ -235,20 +234,6 @@ def _escaped(text: str, special: str) -> str:
         else letter
         for letter in text
     )
-
-
-def read_site(attribute: str) -> Site:
-    """The site that a group's attribute ``site`` holds, as JSON.
-
-    Raises:
-        StoreError: it holds no site.
-    """
-    try:
-        fields = json.loads(attribute)
-        units = None if fields["units"] is None else tuple(fields["units"])
-        return Site(fields["layer"], fields["port"], tuple(fields["path"]), fields["call"], units)
-    except (ValueError, LookupError, TypeError) as error:
-        raise StoreError(f"{attribute!r} is no site") from error
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ganprobe.errors import StoreError
 from ganprobe.progress import Progress, silent
-from ganprobe.store.checking import Damage, find_damage, find_torn_index
+from ganprobe.store.checking import Damage, find_damage, find_torn_index, find_unreadable
 from ganprobe.store.contents import read_contents
 from ganprobe.store.counting import read_count
 from ganprobe.store.disk import DiskFile
@@ -43,6 +43,9 @@ class Piece:
         self.path, self.first, self._verify = path, first, verify
         self.contents = read_contents(path)
         self._file = DiskFile.open(path, writing=False)
+        if self._file.size < self.contents.n_bytes:
+            self.close()
+            raise StoreError(f"{path} is cut off: it should be {self.contents.n_bytes:,} bytes")
 
     @property
     def n_samples(self) -> int:
@@ -74,7 +77,11 @@ class Piece:
         """Every block with committed rows whose checksums do not fit."""
         n = self.n_samples
         damage = find_damage(self._file, self.contents, n, progress)
-        return damage + find_torn_index(self._file, self.contents, n)
+        return [
+            *damage,
+            *find_torn_index(self._file, self.contents, n),
+            *find_unreadable(self.path, self.contents),
+        ]
 
     def tasks(
         self, key: Key, chosen: Selection, rows: Rows, out: NDArray[Any], places: Any

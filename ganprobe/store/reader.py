@@ -22,7 +22,7 @@ from ganprobe.recordings import Recording
 from ganprobe.runs import Run
 from ganprobe.sites import Site
 from ganprobe.store.checking import Damage
-from ganprobe.store.contents import StoredDataset, is_joined, read_scale
+from ganprobe.store.contents import StoredDataset, read_contents
 from ganprobe.store.dataset import ActivationDataset
 from ganprobe.store.layout import Compression, Key
 from ganprobe.store.piece import Piece, Task, groups
@@ -76,7 +76,7 @@ class ActivationStore:
         Raises:
             StoreError: one is missing, incomplete, damaged, or of another recording.
         """
-        if len(paths) == 1 and is_joined(Path(paths[0])):
+        if len(paths) == 1 and read_contents(Path(paths[0])).shards:
             return cls(paths[0], verify=verify)
         store = cls.__new__(cls)
         store.path, store.verify = Path(paths[0]), verify
@@ -336,8 +336,7 @@ class ActivationStore:
     @cached_property
     def indices(self) -> tuple[int, ...]:
         """The index of each sample in its seed; positions where latents were given."""
-        scales = (read_scale(piece.path, "latents", "sample") for piece in self._pieces)
-        return tuple(index for scale in scales for index in scale)
+        return tuple(index for piece in self._pieces for index in piece.contents.samples)
 
     @property
     def _seed(self) -> int | None:

@@ -20,7 +20,7 @@ from ganprobe.errors import StoreError
 from ganprobe.store.chunk_index import read_entries, read_index
 from ganprobe.store.compression import Codec, codec
 from ganprobe.store.disk import DiskFile
-from ganprobe.store.header import Extent
+from ganprobe.store.extents import Extent
 from ganprobe.store.records import N_PLACES, Record, digest_of_rows, latest
 
 __all__ = [

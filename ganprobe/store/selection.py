@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganprobe.errors import ParameterError
-from ganprobe.store.header import Extent
+from ganprobe.store.extents import Extent
 from ganprobe.store.reading import Part
 
 __all__ = ["Rows", "Selection", "rows_of", "whole_numbers"]

@@ -8,7 +8,6 @@ read a missing shard as fill values, without a word.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,11 +19,12 @@ import numpy as np
 
 from ganprobe.errors import OutputExistsError, StoreError
 from ganprobe.progress import Progress
-from ganprobe.store.contents import is_joined, read_joined, read_scale
+from ganprobe.sites import Site
+from ganprobe.store.contents import Contents, describe, read_contents
 from ganprobe.store.disk import named_errors
-from ganprobe.store.header import scale, stored_numpy, text
+from ganprobe.store.header import scale, stored_numpy
 from ganprobe.store.identity import differences
-from ganprobe.store.layout import FORMAT, FORMAT_VERSION, RecordingSpec, Share, group_name
+from ganprobe.store.layout import RecordingSpec, Share
 from ganprobe.store.piece import Piece
 from ganprobe.store.writer import RecordedBatch, write_store
 
@@ -50,10 +50,10 @@ def open_pieces(path: Path, *, verify: bool = True) -> list[Piece]:
     Raises:
         StoreError: it cannot be read; a shard is missing, incomplete, or of another recording.
     """
-    if not is_joined(path):
+    joined = read_contents(path)
+    if not joined.shards:
         return [Piece(path, verify=verify)]
-    joined = read_joined(path)
-    pieces = open_shards([path.parent / name for name in joined.names], verify=verify)
+    pieces = open_shards([path.parent / name for name in joined.shards], verify=verify)
     if found := differences(joined.identity, pieces[0].contents.identity):
         for piece in pieces:
             piece.close()
@@ -170,7 +170,7 @@ def join(path: Path, paths: Sequence[Path]) -> None:
     try:
         content = io.BytesIO()  # in memory first: HDF5 cannot be trusted on a disk that fills up
         with h5py.File(content, "w", libver=("v110", "v110")) as file:
-            _describe(file, pieces)
+            describe(file, _contents(pieces))
             _join_datasets(file, pieces)
     finally:
         for piece in pieces:
@@ -184,22 +184,17 @@ def join(path: Path, paths: Sequence[Path]) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _describe(file: h5py.File, pieces: Sequence[Piece]) -> None:
+def _contents(pieces: Sequence[Piece]) -> Contents:
+    """Of the file that joins them."""
     leader = pieces[0].contents
-    described = {
-        "format": FORMAT,
-        "identity": json.dumps(leader.identity),
-        "provenance": json.dumps(leader.provenance),
-        "compression": leader.compression,
-        "share": "null",
-        "groups": json.dumps([group_name(site) for site in leader.sites]),
-        "shards": json.dumps([piece.path.name for piece in pieces]),
-    }
-    file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["n_samples"] = sum(piece.contents.n_planned for piece in pieces)
-    file.attrs["batch_size"] = leader.batch_size
-    for name, value in described.items():
-        file.attrs[name] = text(value)
+    return replace(
+        leader,
+        samples=tuple(index for piece in pieces for index in piece.contents.samples),
+        share=None,
+        counter=0,
+        datasets={},
+        shards=tuple(piece.path.name for piece in pieces),
+    )
 
 
 def _join_datasets(file: h5py.File, pieces: Sequence[Piece]) -> None:
@@ -217,7 +212,10 @@ def _join_datasets(file: h5py.File, pieces: Sequence[Piece]) -> None:
         group = file.require_group(stored.group)
         fill = np.nan if stored.extent.dtype.is_floating_point else 0
         values = group.create_virtual_dataset(stored.name, layout, fillvalue=fill)
-        for axis, dimension in enumerate(stored.dimensions):
-            scales = [read_scale(piece.path, stored.group, dimension) for piece in pieces]
-            numbers = [n for part in scales for n in part] if axis == 0 else scales[0]
+        units = key.units if isinstance(key, Site) else None
+        named: dict[str, Sequence[int]] = {"sample": _contents(pieces).samples}
+        if units is not None:
+            named["unit"] = units
+        for axis, (dimension, size) in enumerate(zip(stored.dimensions, shape, strict=True)):
+            numbers = named.get(dimension, range(size))
             values.dims[axis].attach_scale(scale(group, dimension, numbers))

@@ -16,7 +16,8 @@ from ganprobe.store.checking import find_damage
 from ganprobe.store.contents import Contents, read_contents
 from ganprobe.store.counting import Counter, read_count
 from ganprobe.store.disk import DiskFile, check_space, named_errors
-from ganprobe.store.header import Extent, make_header
+from ganprobe.store.extents import Extent
+from ganprobe.store.header import make_header
 from ganprobe.store.identity import differences
 from ganprobe.store.layout import Dataset, Key, RecordingSpec, datasets
 from ganprobe.store.reading import block_reader, committed_chunks

@@ -24,7 +24,7 @@ from ganprobe.progress import Progress
 from ganprobe.sites import Site
 from ganprobe.store.blocks import block_writers
 from ganprobe.store.disk import DiskFile
-from ganprobe.store.header import Extent
+from ganprobe.store.extents import Extent
 from ganprobe.store.layout import Key, RecordingSpec
 from ganprobe.store.packing import Rows
 from ganprobe.store.target import Target, open_target
