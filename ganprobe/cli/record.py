@@ -118,6 +118,7 @@ def command(
 
     shard = shard or _share_of_torchrun()
     probe = Probe(load(generator), device=device or _device_of_torchrun())
+    was_complete = resume and _is_complete(output, shard)
     written = probe.record(
         samples,
         sites,
@@ -137,10 +138,24 @@ def command(
         size = sum(file.stat().st_size for file in store.files) / 1e6
         n_samples, parts = store.n_samples, len(store.files) - 1
     joined = f", joining {parts} shards" if parts else ""
+    done = "already recorded:" if was_complete else "recorded"
     click.echo(
-        f"recorded {n_samples:,} samples of {generator} (seed {seed}) at {', '.join(sites)}:"
+        f"{done} {n_samples:,} samples of {generator} (seed {seed}) at {', '.join(sites)}:"
         f" {written} ({size:,.1f} MB{joined})"
     )
+
+
+def _is_complete(output: Path, shard: tuple[int, int] | None) -> bool:
+    """Whether what is asked for is all there before anything is recorded."""
+    from ganprobe.errors import StoreError
+    from ganprobe.store import ActivationStore, Share, shard_path
+
+    path = output if shard is None else shard_path(output, Share(*shard))
+    try:
+        with ActivationStore(path) as store:
+            return store.is_complete
+    except StoreError:
+        return False
 
 
 def _share_of_torchrun() -> tuple[int, int] | None:

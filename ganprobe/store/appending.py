@@ -39,12 +39,13 @@ class Appender:
         Raises:
             StoreError: the disk is full.
         """
-        offset, self.tail = self.tail, self.tail + n_bytes
-        if self.tail > self._claimed:
+        offset, end = self.tail, self.tail + n_bytes
+        if end > self._claimed:
             try:
-                self._claim(max(self.tail, self._claimed + _STEP))
+                self._claim(max(end, self._claimed + _STEP))
             except StoreError:
-                self._claim(self.tail)
+                self._claim(end)
+        self.tail = end
         return offset
 
     def check_space(self, n_bytes: int, n_samples: int) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 
 from ganprobe.errors import StoreError
 from ganprobe.progress import Progress, silent
+from ganprobe.store.compression import codec
 from ganprobe.store.contents import Contents
 from ganprobe.store.disk import DiskFile
 from ganprobe.store.extents import Extent
 from ganprobe.store.reading import (
     BlockReader,
+    CompressedReader,
     DamageError,
     block_reader,
     committed_chunks,
@@ -91,22 +93,26 @@ def find_torn_index(file: DiskFile, contents: Contents, n_committed: int) -> lis
         extent, name = stored.extent, str(key)
         if extent.index is None or not n_committed:
             continue
-        reader = block_reader(file, name, extent, contents.compression)
+        reader = CompressedReader(file, name, extent, codec(contents.compression))
         reason = _why_not_found(file, extent, reader, n_committed)
         if reason:
             found.append(Damage(name, range(n_committed), reason, is_lost=False))
     return found
 
 
-def _why_not_found(file: DiskFile, extent: Extent, reader: BlockReader, n_committed: int) -> str:
+def _why_not_found(
+    file: DiskFile, extent: Extent, reader: CompressedReader, n_committed: int
+) -> str:
     try:
         expected = committed_chunks(reader, n_committed)
         entries = read_chunks(file, extent)[: len(expected.addresses)]
     except StoreError as error:
         return f"its index cannot be read ({error}); --resume mends it"
-    agrees = np.array_equal(entries["address"], expected.addresses)
-    is_complete = agrees and np.array_equal(entries["size"], expected.sizes)
-    return "" if is_complete else "its index is not complete; --resume mends it"
+    others = np.flatnonzero(
+        (entries["address"] != expected.addresses) | (entries["size"] != expected.sizes)
+    )
+    is_as_good = all(reader.is_chunk(int(chunk), entries[chunk]) for chunk in others)
+    return "" if is_as_good else "its index is not complete; --resume mends it"
 
 
 def _damage(reader: BlockReader, name: str, n_committed: int, block: int) -> Damage | None:

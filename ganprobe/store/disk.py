@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from ganprobe.errors import StoreError
+from ganprobe.errors import GanprobeError, StoreError
 
 __all__ = ["DiskFile", "check_space", "named_errors"]
 
@@ -171,7 +171,7 @@ def named_errors(verb: str, path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except StoreError:
+    except GanprobeError:
         raise
     except OSError as error:
         raise _told(verb, path, error) from error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganprobe.errors import StoreError
-from ganprobe.store.chunk_index import read_entries, read_index
+from ganprobe.store.chunk_index import UNDEFINED, read_entries, read_index
 from ganprobe.store.compression import Codec, codec
 from ganprobe.store.disk import DiskFile
 from ganprobe.store.extents import Extent
@@ -224,6 +224,20 @@ class CompressedReader(BlockReader):
     ) -> None:
         super().__init__(file, name, extent, verify=verify)
         self._pack = pack
+
+    def is_chunk(self, number: int, entry: np.void) -> bool:
+        """Whether an entry of the index leads to a chunk as its record wants it."""
+        block, column = divmod(number, self.extent.tiling.n_columns)
+        if entry["address"] == UNDEFINED or entry["mask"]:
+            return False
+        record = self.record(block)
+        try:
+            stored = self._file.read(int(entry["address"]), int(entry["size"]))
+            unpacked = self._pack.decompress(stored, self.extent.tiling.chunk_bytes)
+        except StoreError:
+            return False
+        rows = np.frombuffer(unpacked, np.uint8).reshape(self.extent.tiling.n_rows, -1)
+        return digest_of_rows(rows, record.n_rows) == int(record.digests[column])
 
     def _read_chunks(
         self, block: int, part: Part, chunks: NDArray[np.uint8], record: Record

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from secrets import token_hex
 
 from ganprobe.errors import OutputExistsError, StoreError
 from ganprobe.progress import Progress
 from ganprobe.store.appending import Appender
-from ganprobe.store.checking import find_damage
+from ganprobe.store.checking import find_damage, find_torn_index
 from ganprobe.store.contents import Contents, read_contents
 from ganprobe.store.counting import Counter, read_count
 from ganprobe.store.disk import DiskFile, check_space, named_errors
@@ -31,6 +32,7 @@ class Target:
     Args:
         partial: the name that it has until it is under its own; None: it is there.
         tail: behind the last byte that counts, where compressed chunks are appended.
+        is_readable_by_others: the index of compressed chunks is as it should be.
     """
 
     def __init__(
@@ -42,11 +44,18 @@ class Target:
         n_committed: int = 0,
         partial: Path | None = None,
         tail: int = 0,
+        is_readable_by_others: bool = True,
     ) -> None:
         self.file, self.extents, self.n_committed = file, extents, n_committed
         self._counter, self._partial = counter, partial
         self._tail = tail
+        self.is_readable_by_others = is_readable_by_others
         self._whole = file.path.resolve()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it still is what lies under its name."""
+        return self._partial is None and self.file.is_at(self._whole)
 
     def commit(self, n: int) -> None:
         """From now on the first `n` samples count.
@@ -54,7 +63,7 @@ class Target:
         Raises:
             StoreError: the file has vanished, or cannot be written.
         """
-        if self._partial is None and not self.file.is_at(self._whole):
+        if self._partial is None and not self.is_there:
             raise StoreError(
                 f"{self.file.path} has vanished while it was written: it was moved, deleted or"
                 " replaced, or its disk is gone; record it again"
@@ -157,7 +166,8 @@ def open_target(spec: RecordingSpec, progress: Progress) -> Iterator[Target]:
     path = spec.path
     if os.path.lexists(path) and not path.is_file():
         raise OutputExistsError(f"{path} is no file that could be replaced; name another")
-    if spec.resume and path.exists() and _has_samples(path):
+    _remove_abandoned(path.resolve())
+    if spec.resume and path.exists() and _can_go_on(path):
         opening = _existing(spec, progress)
     elif path.exists() and not (spec.overwrite or spec.resume):
         raise OutputExistsError(
@@ -170,9 +180,11 @@ def open_target(spec: RecordingSpec, progress: Progress) -> Iterator[Target]:
         yield target
 
 
-def _has_samples(path: Path) -> bool:
-    """Whether there is something to go on with."""
+def _can_go_on(path: Path) -> bool:
+    """Whether there is something to go on with: samples, or at least their space."""
     contents = read_contents(path)
+    if all(stored.extent.index is None for stored in contents.datasets.values()):
+        return True
     file = DiskFile.open(path, writing=False)
     try:
         return read_count(file, contents.counter) > 0
@@ -193,7 +205,7 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
         check_space(whole, _least_bytes(spec, planned))
         header = make_header(spec, planned)
         check_space(whole, header.size)
-        with _locked_if_there(path):
+        with _locked_if_there(path) as replaces:
             partial = whole.parent / f".{whole.name}.{token_hex(4)}.partial"
             file = DiskFile.create(partial, path)
             counter = Counter(file, header.counter)
@@ -202,7 +214,7 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
             file.allocate(header.size)
             for offset, values in header.writes:
                 file.write(offset, values)
-            if not path.exists():
+            if not replaces:
                 target.publish(replace=False)
             yield target
     finally:
@@ -211,6 +223,18 @@ def _new(spec: RecordingSpec) -> Iterator[Target]:
         for parent in created:
             with suppress(OSError):  # something is in there
                 parent.rmdir()
+
+
+def _remove_abandoned(whole: Path) -> None:
+    """Remove what killed processes left of this file before it had its name."""
+    for left in whole.parent.glob(f".{escape(whole.name)}.*.partial"):
+        with suppress(StoreError, OSError):  # another is at work on it
+            file = DiskFile.open(left, writing=True)
+            try:
+                file.lock()
+                left.unlink()
+            finally:
+                file.close()
 
 
 def _least_bytes(spec: RecordingSpec, planned: Mapping[Key, Dataset]) -> int:
@@ -223,15 +247,15 @@ def _least_bytes(spec: RecordingSpec, planned: Mapping[Key, Dataset]) -> int:
 
 
 @contextmanager
-def _locked_if_there(path: Path) -> Iterator[None]:
-    """Holds the lock of the file that is going to be replaced, if there is one."""
+def _locked_if_there(path: Path) -> Iterator[bool]:
+    """Holds the lock of the file that is going to be replaced; gives whether there is one."""
     if not path.exists():
-        yield
+        yield False
         return
     older = DiskFile.open(path, writing=True)
     try:
         older.lock()
-        yield
+        yield True
     finally:
         older.close()
 
@@ -256,7 +280,14 @@ def _existing(spec: RecordingSpec, progress: Progress) -> Iterator[Target]:
             if extent.index is not None
         ]
         tail = max((committed_chunks(reader, n_whole).end for reader in readers), default=0)
-        target = Target(file, extents, counter, n_committed=n_whole, tail=tail)
+        target = Target(
+            file,
+            extents,
+            counter,
+            n_committed=n_whole,
+            tail=tail,
+            is_readable_by_others=not find_torn_index(file, contents, n_whole),
+        )
         try:
             yield target
         finally:

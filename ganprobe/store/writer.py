@@ -65,6 +65,8 @@ def write_store(
         first = n_samples
         if target.n_committed < n_samples:
             first = target.n_committed // spec.batch_size * spec.batch_size
+        if first == n_samples and target.is_readable_by_others:
+            return spec.path
         with progress(n_samples, "samples recorded") as bar:
             if first:
                 bar.advance(first)
@@ -82,7 +84,7 @@ def _saying_what_is_kept(spec: RecordingSpec, target: Target) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if target.n_committed:
+        if target.n_committed and target.is_there:
             error.add_note(
                 f"{target.n_committed:,} of {len(spec.samples):,} samples are whole in"
                 f" {spec.path}; go on with --resume (resume=True)"
