@@ -61,8 +61,11 @@ class DiskFile:
         """Its length in bytes."""
         return os.fstat(self.descriptor).st_size
 
-    def lock(self) -> None:
+    def lock(self) -> bool:
         """Be its only writer until it is closed, however the process ends; readers may go on.
+
+        Returns:
+            Whether its file system has locks.
 
         Raises:
             StoreError: another writer is at work.
@@ -77,11 +80,12 @@ class DiskFile:
                 fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return  # this file system has no locks
+                return False
             raise StoreError(
                 f"{self.path} is being written by another process; wait for it, or choose another"
                 " --output"
             ) from error
+        return True
 
     def allocate(self, size: int) -> None:
         """Claim the disk's space up to `size` bytes, so that no write before that fails."""

@@ -49,7 +49,12 @@ def merge_stores(
         def batches(first: int) -> Iterator[Run]:
             return store.batches(samples=slice(first, None), batch_size=store.batch_size)
 
-        return write_store(_spec(store, output, overwrite=overwrite), batches, progress)
+        try:
+            return write_store(_spec(store, output, overwrite=overwrite), batches, progress)
+        except BaseException as error:
+            if getattr(error, "__notes__", None):
+                error.__notes__[:] = [f"{output} is not complete; merge again with --force"]
+            raise
 
 
 def _spec(store: ActivationStore, output: Path, *, overwrite: bool) -> RecordingSpec:

@@ -178,7 +178,10 @@ def join(path: Path, paths: Sequence[Path]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with named_errors("write", path):
         try:
-            partial.write_bytes(content.getbuffer())
+            with partial.open("wb") as written:
+                written.write(content.getbuffer())
+                written.flush()
+                os.fsync(written.fileno())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -124,7 +124,7 @@ class Target:
             if not replace:
                 try:
                     os.link(self._partial, path)
-                    self._partial.unlink()
+                    self._partial.unlink(missing_ok=True)
                 except FileExistsError as error:
                     raise OutputExistsError(
                         f"{self.file.path} exists by now; name another"
@@ -231,8 +231,8 @@ def _remove_abandoned(whole: Path) -> None:
         with suppress(StoreError, OSError):  # another is at work on it
             file = DiskFile.open(left, writing=True)
             try:
-                file.lock()
-                left.unlink()
+                if file.lock():
+                    left.unlink()
             finally:
                 file.close()
 
