@@ -28,6 +28,7 @@ from ganprobe.store.reading import (
 __all__ = ["Damage", "find_damage", "find_torn_index", "find_unreadable"]
 
 _THREADS = 2
+_OF_HDF5 = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,14 @@ def find_unreadable(path: Path, contents: Contents) -> list[Damage]:
         for key, stored in contents.datasets.items():
             try:
                 values = file[stored.group][stored.name]
-                scales = [file[stored.group][name][()] for name in stored.dimensions]
-                is_whole = values.shape == tuple(len(scale) for scale in scales)
+                shape = stored.extent.tiling.shape
+                scales = [file[stored.group][name] for name in stored.dimensions]
+                is_whole = values.shape == shape and all(
+                    scale.shape == (size,) and scale[()].shape == (size,)
+                    for scale, size in zip(scales, shape, strict=True)
+                )
                 reason = "" if is_whole else "its dimensions do not fit"
-            except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+            except _OF_HDF5 as error:
                 reason = f"HDF5 cannot read it: {error.args[0] if error.args else error}"
             if reason:
                 found.append(Damage(str(key), rows, reason, is_lost=False))

@@ -6,17 +6,20 @@ It is all that ganprobe reads through HDF5, whose own description of the same is
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import h5py
 import numpy as np
+from pydantic import ValidationError
 
 from ganprobe.errors import StoreError
 from ganprobe.sites import Site
+from ganprobe.store.description import DatasetDescription, SiteDescription, StoreDescription
 from ganprobe.store.extents import Extent
 from ganprobe.store.layout import (
     FORMAT,
@@ -99,18 +102,18 @@ class Contents:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Contents:
-        """Back from plain values."""
+    def of(cls, told: StoreDescription) -> Contents:
+        """From its checked description."""
         return cls(
-            _indices(told["samples"]),
-            told["batch_size"],
-            told["identity"],
-            told["provenance"],
-            cast(Compression, told["compression"]),
-            Share(*told["share"]) if told["share"] else None,
-            told["counter"],
-            dict(map(_read, told["datasets"])),
-            tuple(told["shards"]),
+            samples=_indices(told.samples),
+            batch_size=told.batch_size,
+            identity=told.identity,
+            provenance=told.provenance,
+            compression=told.compression,
+            share=Share(*told.share) if told.share else None,
+            counter=told.counter,
+            datasets=dict(map(_read, told.datasets)),
+            shards=tuple(told.shards),
         )
 
 
@@ -137,7 +140,9 @@ def read_contents(path: Path) -> Contents:
             text, expected = bytes(file.attrs["description"]), file.attrs["description_digest"]
             if digest(text) != int(expected):
                 raise StoreError("the checksum of its description does not fit")
-            return Contents.from_json(json.loads(text))
+            told = StoreDescription.model_validate(json.loads(text))
+            _check_size(told, path.stat().st_size)
+            return Contents.of(told)
         except (StoreError, OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
             raise StoreError(f"{path} is damaged: {_reason(error)}") from error
 
@@ -171,6 +176,10 @@ def _opened(path: Path) -> h5py.File:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"its description cannot be right: {where} {first['msg']}".replace("  ", " ")
     return str(error.args[0] if error.args else error) or type(error).__name__
 
 
@@ -190,19 +199,28 @@ def _told(key: Key, stored: StoredDataset) -> dict[str, Any]:
     }
 
 
-def _read(told: Mapping[str, Any]) -> tuple[Key, StoredDataset]:
-    dtype = torch_dtype(told["dtype"])
-    tiling = Tiling(tuple(told["shape"]), tuple(told["chunk"]), dtype.itemsize)
-    extent = Extent(tiling, dtype, told["values"], told["index"], told["records"])
-    dimensions = tuple(told["dimensions"])
-    return _key(told["key"]), StoredDataset(told["group"], told["name"], dimensions, extent)
+def _check_size(told: StoreDescription, n_bytes: int) -> None:
+    """Refuse what cannot be in so long a file, before memory is taken for it."""
+    for dataset in told.datasets:
+        if dataset.values is not None and math.prod(dataset.shape) > n_bytes:
+            raise StoreError(f"{dataset.name} of shape {dataset.shape} is not in {n_bytes:,} bytes")
+    names = [name for name in told.shards if Path(name).name != name]
+    if names:
+        raise StoreError(f"it joins {names}, which are no names of files")
 
 
-def _key(told: Any) -> Key:
-    if not isinstance(told, Mapping):
-        return cast(Key, told)
-    units = None if told["units"] is None else tuple(told["units"])
-    return Site(told["layer"], told["port"], tuple(told["path"]), told["call"], units)
+def _read(told: DatasetDescription) -> tuple[Key, StoredDataset]:
+    dtype = torch_dtype(told.dtype)
+    tiling = Tiling(tuple(told.shape), tuple(told.chunk), dtype.itemsize)
+    extent = Extent(tiling, dtype, told.values, told.index, told.records)
+    return _key(told.key), StoredDataset(told.group, told.name, tuple(told.dimensions), extent)
+
+
+def _key(told: SiteDescription | Literal["latents", "seeds", "images"]) -> Key:
+    if isinstance(told, str):
+        return told
+    units = None if told.units is None else tuple(told.units)
+    return Site(told.layer, told.port, tuple(told.path), told.call, units)
 
 
 def _runs(samples: Sequence[int]) -> list[list[int]]:
