@@ -133,7 +133,7 @@ many = settings(
     deadline=None,
     derandomize=True,
     database=None,
-    max_examples=12,
+    max_examples=8,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
