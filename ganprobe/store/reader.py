@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -87,7 +88,7 @@ class ActivationStore:
     def _begin(self) -> None:
         self._is_closed = False
         self._contents = self._pieces[0].contents
-        self._pool = ThreadPoolExecutor(_THREADS, "ganprobe-read")
+        self._pools: dict[int, ThreadPoolExecutor] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +121,8 @@ class ActivationStore:
     def close(self) -> None:
         """Close the file."""
         self._is_closed = True
-        self._pool.shutdown(wait=True)
+        if own := self._pools.pop(os.getpid(), None):
+            own.shutdown(wait=True)
         for piece in self._pieces:
             piece.close()
 
@@ -384,9 +386,13 @@ class ActivationStore:
             for piece, inside, places in self._by_piece(rows)
             for task in piece.tasks(key, chosen, inside, out, places)
         ]
-        for _ in self._pool.map(_do, tasks) if len(tasks) > 1 else map(_do, tasks):
+        for _ in self._pool().map(_do, tasks) if len(tasks) > 1 else map(_do, tasks):
             pass
         return torch.from_numpy(out).view(extent.dtype)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Threads of this process: a forked one has none of those of its parent."""
+        return self._pools.setdefault(os.getpid(), ThreadPoolExecutor(_THREADS, "ganprobe-read"))
 
     def _by_piece(self, rows: Rows) -> Iterator[tuple[Piece, Rows, Any]]:
         """Each file with rows of its own and their places in the outcome."""

@@ -403,8 +403,9 @@ class Rows(Dataset[tuple[int, Tensor, Tensor]]):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("is_used_before", [False, True])
 def test_worker_processes_read_a_store_that_they_were_forked_with(
-    plain: Recorded, is_used_before: bool
+    plain: Recorded, is_used_before: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ganprobe.store.piece._WORTH_A_TASK", 1)  # several threads read
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system does not fork")
     with ActivationStore(plain.path) as store:
