@@ -11,8 +11,10 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 
 import h5py
 import numpy as np
@@ -21,7 +23,7 @@ from ganprobe.errors import OutputExistsError, StoreError
 from ganprobe.progress import Progress
 from ganprobe.sites import Site
 from ganprobe.store.contents import Contents, describe, read_contents
-from ganprobe.store.disk import named_errors
+from ganprobe.store.disk import DiskFile, named_errors
 from ganprobe.store.header import scale, stored_numpy
 from ganprobe.store.identity import differences
 from ganprobe.store.layout import RecordingSpec, Share
@@ -175,15 +177,16 @@ def join(path: Path, paths: Sequence[Path]) -> None:
     finally:
         for piece in pieces:
             piece.close()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with named_errors("write", path):
-        try:
-            with partial.open("wb") as written:
-                written.write(content.getbuffer())
-                written.flush()
-                os.fsync(written.fileno())
+    partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")
+    file = DiskFile.create(partial, path)
+    try:
+        file.write(0, content.getbuffer())
+        file.flush()
+        with named_errors("write", path):
             partial.replace(path)
-        finally:
+    finally:
+        file.close()
+        with suppress(OSError):  # it is in place
             partial.unlink(missing_ok=True)
 
 
