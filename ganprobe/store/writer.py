@@ -116,7 +116,8 @@ class _Pipeline:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Commit what came, also when no more can come."""
         try:
-            if self._slot is not None and self._target.takes_part_blocks:
+            is_new = self._end > max(self._submitted, self._target.n_committed)
+            if self._slot is not None and is_new and self._target.takes_part_blocks:
                 self._submit(self._end)
             while self._in_flight:
                 self._in_flight.popleft().result()

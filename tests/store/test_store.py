@@ -423,6 +423,29 @@ def test_rows_of_a_store_are_donors_patches_and_means(tiny: Generator, tmp_path:
     assert torch.allclose(ablated, levels.view(1, -1, 1, 1).expand_as(ablated), atol=1e-6)
 
 
+def test_going_on_and_ending_at_once_leaves_what_was_whole(
+    network: TinyNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.h5"
+    stopping = Probe(Generator.from_module(Stopping(network, RuntimeError(), 6).eval(), latent=5))
+    with pytest.raises(ForwardError):
+        stopping.record(60, ["inner.2"], path, batch_size=7)
+    with ActivationStore(path) as store:
+        assert (n := store.n_samples) == 28
+        expected = store.activations("inner.2")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganprobe.store.packing.Rows.put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stopping.record(60, ["inner.2"], path, batch_size=7, resume=True)
+    with ActivationStore(path) as store:
+        assert store.n_samples == n
+        assert torch.equal(store.activations("inner.2"), expected)
+        assert not store.check()
+
+
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
 def test_a_torn_index_of_compressed_chunks_is_told_and_mended(
     tmp_path: Path, compression: Compression
