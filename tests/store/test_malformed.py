@@ -111,7 +111,12 @@ def make_subject(kind: str, folder: Path) -> Subject:
 
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subject]:
-    return {kind: make_subject(kind, tmp_path_factory.mktemp(kind)) for kind in KINDS}
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes that go on with them
+    try:
+        return {kind: make_subject(kind, tmp_path_factory.mktemp(kind)) for kind in KINDS}
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @dataclass(frozen=True)
