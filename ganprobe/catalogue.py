@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ganprobe.generators import Generator
     from ganprobe.loaders import GeneratorLoader
     from ganprobe.measures import Measure
+    from ganprobe.normalisation import Normalisation
 
 __all__ = ["find_analysis", "find_generator", "find_measure", "load"]
 
@@ -25,17 +26,22 @@ class _Named(Protocol):
 N = TypeVar("N", bound=_Named)
 
 
-def load(name: str) -> Generator:
+def load(name: str, *, normalisation: Normalisation = "eval") -> Generator:
     """The generator of this name, in eval mode on the CPU.
+
+    Args:
+        normalisation: which statistics its batch normalisation goes by, as for
+            `Generator.with_normalisation`.
 
     Raises:
         UnknownNameError: no plugin offers it; names the nearest.
+        ParameterError, UsageError: as `Generator.with_normalisation`.
 
     Example:
         >>> load("digits").latent_space.distribution
         'normal'
     """
-    return find_generator(name).make()
+    return find_generator(name).make().with_normalisation(normalisation)
 
 
 def find_generator(name: str) -> GeneratorLoader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ganprobe.errors import ForwardError, GanprobeError, NotATensorError, ParameterError, UsageError
 from ganprobe.latents import Latents, LatentSpace
 from ganprobe.nested import Path, pick, tensors_in
+from ganprobe.normalisation import Normalisation, in_mode
 
 __all__ = ["Generator"]
 
@@ -32,6 +33,9 @@ class Generator:
         image_shape: (channels, height, width), if the module returns flat images.
         unit_axes: by site or pattern, which axis its units are on where custom is wrong:
             ``{"**": -1}`` for a module with channels last.
+        normalisation: which statistics its batch normalisation goes by: ``"eval"``, the running
+            ones; ``"sample"``, each sample's own; ``"batch"``, those of the batch. To choose it,
+            use `from_module` or `with_normalisation`.
     """
 
     name: str
@@ -41,8 +45,7 @@ class Generator:
     output: Path = ()
     image_shape: tuple[int, int, int] | None = None
     unit_axes: Mapping[str, int] = field(default_factory=dict)
-
-    normalisation = "eval"
+    normalisation: Normalisation = "eval"
 
     @classmethod
     def from_module(
@@ -55,6 +58,7 @@ class Generator:
         output: Path | str | int = (),
         image_shape: tuple[int, int, int] | None = None,
         unit_axes: Mapping[str, int] | None = None,
+        normalisation: Normalisation = "eval",
     ) -> Generator:
         """Make a generator of your own module, which is used as it is and never changed.
 
@@ -63,10 +67,11 @@ class Generator:
                 runs it as it was written, which gives the same up to rounding.
             latent: the latent's size, its shape, or a `LatentSpace`; normal unless that says
                 otherwise.
+            normalisation: as for `with_normalisation`.
 
         Raises:
             UsageError: a layer is in train mode, or is TorchScript.
-            ParameterError: an empty latent shape or image range.
+            ParameterError: an empty latent shape or image range; and as `with_normalisation`.
 
         Example:
             >>> import torch
@@ -86,7 +91,40 @@ class Generator:
         path = (output,) if isinstance(output, str | int) else tuple(output)
         own_name = name or type(written).__name__
         axes = dict(unit_axes or {})
-        return cls(own_name, written, latent, image_range, path, image_shape, axes)
+        generator = cls(own_name, written, latent, image_range, path, image_shape, axes)
+        return generator.with_normalisation(normalisation)
+
+    def with_normalisation(self, mode: Normalisation) -> Generator:
+        """The same generator with its batch normalisation by other statistics.
+
+        ``"eval"``: the running statistics of training. ``"sample"``: each sample's own, over
+        space, as with a module in train mode that is given one latent at a time; the same
+        whatever the batch is. ``"batch"``: those of the batch, whose samples then influence each
+        other, so that sweeps and searches refuse it. Nothing of it stays on the module: a copy
+        of its layers is made, which shares its parameters and buffers.
+
+        Raises:
+            ParameterError: there is no such mode, or no batch normalisation in the module.
+            UsageError: a layer normalises in a forward of its own, the module cannot be copied,
+                or this generator is in another mode than ``"eval"`` already.
+
+        Example:
+            >>> import torch
+            >>> module = torch.nn.Sequential(torch.nn.Unflatten(1, (2, 2, 2)),
+            ...     torch.nn.BatchNorm2d(2)).eval()
+            >>> generator = Generator.from_module(module, latent=8).with_normalisation("sample")
+            >>> generator.forward(generator.sample(3)).mean(dim=(2, 3)).abs().max() < 1e-6
+            tensor(True)
+        """
+        if mode == self.normalisation:
+            return self
+        if self.normalisation != "eval":
+            raise UsageError(
+                f"generator {self.name!r} is in normalisation {self.normalisation!r}; make one in"
+                f" {mode!r} of the generator that it was made of"
+            )
+        module = in_mode(self.module, mode, self.name)
+        return replace(self, module=module, normalisation=mode)
 
     def sample(self, n_samples: int, *, seed: int = 0, start: int = 0) -> Latents:
         """Draw samples start, start + 1, ... of a seed from the prior.
@@ -182,6 +220,8 @@ def _refuse_train_mode(module: nn.Module) -> None:
             raise UsageError(
                 f"{_spoken(name, layer)} is in train mode, where samples of a batch can influence"
                 " each other, noise is drawn and statistics change; call module.eval() first"
+                " (normalisation='sample' goes by each sample's own statistics, as a batch of one"
+                " does in train mode)"
             )
 
 

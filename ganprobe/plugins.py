@@ -30,7 +30,7 @@ __all__ = ["PluginRecord", "discover", "plugins"]
 ENTRY_POINT_GROUP = "ganprobe"
 DISABLE_VARIABLE = "GANPROBE_DISABLE_PLUGINS"
 RESERVED_FLAGS = frozenset(
-    {"generator", "output", "seed", "device", "force", "help", "activations"}
+    {"generator", "output", "seed", "device", "force", "help", "activations", "normalisation"}
 )
 """Names that the command line gives to every analysis itself."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganprobe.engine import Plan, Session, eager, make_plan
-from ganprobe.errors import ParameterError, SiteError
+from ganprobe.errors import NotReplayableError, ParameterError, SiteError
 from ganprobe.forwards import Forwards, modes
 from ganprobe.generators import Generator
 from ganprobe.interventions import Intervention, Swap
@@ -265,7 +265,8 @@ class Probe:
 
         Raises:
             NotReplayableError: the method that was asked for cannot be used; says why. Or a check
-                on the way failed after images had been given out.
+                on the way failed after images had been given out. Or the generator is in
+                normalisation ``"batch"``.
             ParameterError: there is no variant, or no such method; and as `run`.
 
         Example:
@@ -279,6 +280,7 @@ class Probe:
             >>> sweep.values.shape, sweep.values.unique()
             (torch.Size([9, 2, 1]), tensor([1]))
         """
+        self._refuse_batch_statistics()
         options = Options(method, chunk, memory_limit)
         given = latents if isinstance(latents, Latents) else Latents(latents)
         ready = _of_its_own(self._forwards.ready(given))
@@ -329,6 +331,7 @@ class Probe:
             >>> values([(), tuple(range(9))])[1].item()
             0.0
         """
+        self._refuse_batch_statistics()
         given = latents if isinstance(latents, Latents) else Latents(latents)
         base = Base(_of_its_own(self._forwards.ready(given)), noise_seed)
         edits = _interventions(intervention)
@@ -364,6 +367,7 @@ class Probe:
               1      computed     the edit reaches it
               2      computed     the edit reaches it
         """
+        self._refuse_batch_statistics()
         tensors = [tensor for site in _sites(sites) for tensor in self.layers().resolve(site)]
         whole = {tensor.site.whole: tensor for tensor in tensors}
         return self._replays.of(list(whole.values())).plan
@@ -538,6 +542,16 @@ class Probe:
             parameters=parameters,
             command=command,
         )
+
+    def _refuse_batch_statistics(self) -> None:
+        """Raise `NotReplayableError` where variants in a batch would influence each other."""
+        if self.generator.normalisation == "batch":
+            raise NotReplayableError(
+                "batch",
+                f"generator {self.generator.name!r} is in normalisation 'batch', where each sample"
+                " depends on all others of its batch, so that variants cannot be compared; use"
+                " 'eval', or 'sample' for each sample's own statistics",
+            )
 
     def _batched(self, site: Site) -> SiteTensor:
         tensor = self.layers().resolve_one(site)

@@ -22,7 +22,7 @@ ROWS = [
     {"layers", "recordings"},
     {"interventions"},
     {"engine"},
-    {"runs"},
+    {"runs", "normalisation"},
     {"generators", "measures", "store"},
     {"forwards", "placement", "statistics"},
     {"recorder"},

@@ -18,6 +18,7 @@ __all__ = [
     "device",
     "flags_of",
     "force",
+    "normalisation",
     "output_file",
     "output_folder",
     "seed",
@@ -38,6 +39,13 @@ device: Callable[[F], F] = click.option(
     "--device",
     metavar="NAME",
     help="Where to run: cpu, cuda, cuda:1; without it, where the generator is.",
+)
+normalisation: Callable[[F], F] = click.option(
+    "--normalisation",
+    type=click.Choice(["eval", "sample", "batch"]),
+    default="eval",
+    show_default=True,
+    help="Statistics of batch normalisation: those of training, each sample's own, the batch's.",
 )
 activations: Callable[[F], F] = click.option(
     "--activations",

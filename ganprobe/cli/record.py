@@ -77,6 +77,7 @@ class _ShareType(click.ParamType[tuple[int, int]]):
 @click.option(
     "--resume", is_flag=True, help="Go on with --output if it is there, at the very same values."
 )
+@flags.normalisation
 @flags.device
 @flags.force
 def command(
@@ -91,6 +92,7 @@ def command(
     compression: Any,
     shard: tuple[int, int] | None,
     resume: bool,
+    normalisation: Any,
     device: str | None,
     force: bool,
 ) -> None:
@@ -117,7 +119,8 @@ def command(
     from ganprobe.store import ActivationStore
 
     shard = shard or _share_of_torchrun()
-    probe = Probe(load(generator), device=device or _device_of_torchrun())
+    loaded = load(generator, normalisation=normalisation)
+    probe = Probe(loaded, device=device or _device_of_torchrun())
     was_complete = resume and _is_complete(output, shard)
     written = probe.record(
         samples,

@@ -45,7 +45,14 @@ def _command(analysis: type[Any]) -> click.Command:
         _run(analysis, generator, given)
 
     own = (flags.activations,) if analysis.uses_activations else ()
-    for option in (flags.force, *own, flags.device, flags.seed, flags.output_folder):
+    for option in (
+        flags.force,
+        *own,
+        flags.normalisation,
+        flags.device,
+        flags.seed,
+        flags.output_folder,
+    ):
         run = option(run)
     shared: list[click.Parameter] = list(reversed(getattr(run, "__click_params__", [])))
     return click.Command(
@@ -72,7 +79,8 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
     from ganprobe.results import result_folder
 
     with result_folder(given["output"], overwrite=given["force"]) as folder:
-        probe = Probe(load(generator), device=given["device"])
+        loaded = load(generator, normalisation=given["normalisation"])
+        probe = Probe(loaded, device=given["device"])
         store = given.get("activations")
         context = Context(probe, given["seed"], find_measure, progress, store)
         with closing(context):
