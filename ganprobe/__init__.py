@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "COLOURS",
+    "CONTROL_COLOUR",
     "Ablate",
     "ActivationDataset",
     "ActivationStore",
@@ -33,6 +35,7 @@ __all__ = [
     "Generator",
     "GeneratorLoader",
     "How",
+    "ImageCell",
     "Indices",
     "Intervention",
     "LatentSpace",
@@ -47,6 +50,7 @@ __all__ = [
     "NotReplayableError",
     "OutputExistsError",
     "OverwrittenError",
+    "PairedEffects",
     "ParameterError",
     "Params",
     "Patch",
@@ -60,9 +64,12 @@ __all__ = [
     "ReplayPlan",
     "Result",
     "Run",
+    "SampleChoice",
+    "Samples",
     "Scale",
     "Session",
     "ShapeError",
+    "Share",
     "Shift",
     "Site",
     "SiteError",
@@ -73,23 +80,48 @@ __all__ = [
     "Swap",
     "Sweep",
     "Table",
+    "UnitSet",
     "UnitStatistics",
     "UnitSummary",
     "UnitValues",
+    "Units",
     "UnknownNameError",
     "UsageError",
     "__version__",
+    "control_band",
+    "draw_image_grid",
     "hookimpl",
     "load",
+    "mean_interval",
     "merge_stores",
+    "paired_effects",
+    "plain_axes",
     "random_units",
     "search_units",
+    "share",
+    "sign",
     "store_statistics",
 ]
 
 if TYPE_CHECKING:
     from ganprobe.analysis import Analysis, Context
     from ganprobe.catalogue import load
+    from ganprobe.drawing import (
+        COLOURS,
+        CONTROL_COLOUR,
+        ImageCell,
+        draw_image_grid,
+        plain_axes,
+        sign,
+    )
+    from ganprobe.effects import (
+        PairedEffects,
+        Share,
+        control_band,
+        mean_interval,
+        paired_effects,
+        share,
+    )
     from ganprobe.engine import Session
     from ganprobe.errors import (
         ForwardError,
@@ -116,23 +148,41 @@ if TYPE_CHECKING:
     from ganprobe.layers import Layer, LayerTable
     from ganprobe.loaders import GeneratorLoader
     from ganprobe.measures import Measure
-    from ganprobe.params import Field, Indices, Params
+    from ganprobe.params import Field, Indices, Params, Samples, Units
     from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
     from ganprobe.recordings import Recording
     from ganprobe.replay import ReplayPlan
     from ganprobe.results import Array, Figure, Result, Table
     from ganprobe.runs import Run
+    from ganprobe.sample_choices import SampleChoice
     from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
     from ganprobe.sites import Site, SiteTensor
     from ganprobe.statistics import StatisticsSettings, UnitStatistics, UnitSummary
     from ganprobe.store import ActivationDataset, ActivationStore, merge_stores
     from ganprobe.stored_statistics import store_statistics
     from ganprobe.sweeps import How, MeasuredSweep, Refusal, Sweep, UnitValues
+    from ganprobe.unit_sets import UnitSet
 
 _HOMES = {
     "analysis": ("Analysis", "Context"),
     "catalogue": ("load",),
+    "drawing": (
+        "COLOURS",
+        "CONTROL_COLOUR",
+        "ImageCell",
+        "draw_image_grid",
+        "plain_axes",
+        "sign",
+    ),
+    "effects": (
+        "PairedEffects",
+        "Share",
+        "control_band",
+        "mean_interval",
+        "paired_effects",
+        "share",
+    ),
     "engine": ("Session",),
     "errors": (
         "ForwardError",
@@ -159,19 +209,21 @@ _HOMES = {
     "latents": ("LatentSpace", "Latents"),
     "loaders": ("GeneratorLoader",),
     "measures": ("Measure",),
-    "params": ("Field", "Indices", "Params"),
+    "params": ("Field", "Indices", "Params", "Samples", "Units"),
     "probe": ("Probe",),
     "provenance": ("Provenance",),
     "recordings": ("Recording",),
     "replay": ("ReplayPlan",),
     "results": ("Array", "Figure", "Result", "Table"),
     "runs": ("Run",),
+    "sample_choices": ("SampleChoice",),
     "search": ("FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"),
     "sites": ("Site", "SiteTensor"),
     "statistics": ("StatisticsSettings", "UnitStatistics", "UnitSummary"),
     "store": ("ActivationDataset", "ActivationStore", "merge_stores"),
     "stored_statistics": ("store_statistics",),
     "sweeps": ("How", "MeasuredSweep", "Refusal", "Sweep", "UnitValues"),
+    "unit_sets": ("UnitSet",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,12 +14,14 @@ from ganprobe.errors import GanprobeError, PluginError
 from ganprobe.params import Params
 from ganprobe.progress import Progress, silent
 from ganprobe.results import Result
+from ganprobe.sample_choices import SampleChoice
 
 if TYPE_CHECKING:
     import torch
 
     from ganprobe.activation_source import ActivationSource
     from ganprobe.generators import Generator
+    from ganprobe.latents import Latents
     from ganprobe.measures import Measure
     from ganprobe.probe import Probe
     from ganprobe.runs import Run
@@ -71,6 +73,41 @@ class Context:
             UnknownNameError, SiteError: the generator has no such site.
         """
         return self._source.batches(sites, n_samples, images=images, batch_size=batch_size)
+
+    def latents(
+        self, choice: SampleChoice | str, n_samples: int | None = None, *, skip: int = 0
+    ) -> Latents:
+        """The latents that a choice of samples stands for, as ``"5"``, ``"digit=1"``, ``"@file"``.
+
+        Args:
+            choice: as a parameter of type `Samples` holds it, or as it is written.
+            n_samples: how many; None: all that it names, or one where that is open.
+            skip: how many of them are left out first: others than an earlier call gave.
+
+        Raises:
+            ParameterError: it cannot be read, or stands for too few; or the file does not fit.
+            UnknownNameError: there is no such measure, or column of it.
+        """
+        from ganprobe.chosen_samples import choose_latents
+
+        read = SampleChoice.parse(choice)
+        find = self.measure
+        return choose_latents(
+            self.probe, read, n_samples, skip=skip, seed=self.seed, find_measure=find
+        )
+
+    def column(self, text: str) -> tuple[Measure, int]:
+        """A measure and the place of one of its columns, written ``digit=1``.
+
+        A measure of one column may stand alone: ``digit-realness``.
+
+        Raises:
+            UnknownNameError: there is no such measure or column.
+            PluginError: it does not take this generator's images.
+        """
+        name, _, column = text.partition("=")
+        measure = self.measure(name.strip())
+        return measure, measure.column(column.strip() or None)
 
     def close(self) -> None:
         """Close the activation store, if there is one."""

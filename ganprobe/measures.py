@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from ganprobe.errors import PluginError
+from ganprobe.errors import PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,19 @@ class Measure(ABC):
                 f" {len(self.columns)} columns; it must give {expected}"
             )
         return values
+
+    def column(self, name: str | None) -> int:
+        """The place of a column by its name; None means the only one.
+
+        Raises:
+            UnknownNameError: it has no such column; or several, and none was named.
+        """
+        if name is None and len(self.columns) == 1:
+            return 0
+        if name not in self.columns:
+            where = f"measure {self.name!r}"
+            raise UnknownNameError("column", name or "", self.columns, where=where)
+        return self.columns.index(name)
 
     def fits(self, image_shape: tuple[int, ...]) -> bool:
         """Whether it takes images of this (channels, height, width)."""

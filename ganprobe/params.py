@@ -14,8 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_distinct, format_indices, parse_indices
+from ganprobe.sample_choices import SampleChoice
+from ganprobe.unit_sets import UnitSet
 
-__all__ = ["Field", "Indices", "Params"]
+__all__ = ["Field", "Indices", "Params", "Samples", "Units"]
 
 
 def _read_indices(given: object) -> object:
@@ -36,6 +38,35 @@ Indices = Annotated[
 """A parameter type: whole numbers, written ``3,7,10-20`` on the command line."""
 
 
+def _read_units(given: object) -> object:
+    if isinstance(given, str):
+        return UnitSet.parse(given)
+    read = _read_indices(given)
+    return UnitSet(tuple(read)) if isinstance(read, tuple | list | range) else read
+
+
+Units = Annotated[
+    UnitSet,
+    BeforeValidator(_read_units),
+    PlainSerializer(UnitSet.to_json, when_used="json"),
+]
+"""A parameter type: units, written ``3,7,10-20``, or ``@set.json`` where a command wrote them."""
+
+
+def _read_samples(given: object) -> object:
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)
+    return SampleChoice.parse(given) if isinstance(given, str) else given
+
+
+Samples = Annotated[
+    SampleChoice,
+    BeforeValidator(_read_samples),
+    PlainSerializer(str, when_used="json"),
+]
+"""A parameter type: which samples, written ``5``, ``0-9``, ``digit=1`` or ``@latents.json``."""
+
+
 class Params(BaseModel):
     """Base class of an analysis's parameters: frozen, and unknown names are errors.
 
@@ -50,7 +81,9 @@ class Params(BaseModel):
         ganprobe.errors.ParameterError: --steps: input should be greater than or equal to 2, got 1
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, arbitrary_types_allowed=True
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:

@@ -1,8 +1,8 @@
 """Results: what an analysis found, and the folder that it is written to.
 
-A folder holds ``result.h5`` (arrays with named dimensions; xarray opens it), ``figures/*.png``
-and, written last, ``result.json`` (tables, findings, provenance): a folder with that file is
-whole.
+A folder holds ``result.h5`` (arrays with named dimensions; xarray opens it), ``figures/*.png``,
+``units/*.json`` where sets of units were found, and, written last, ``result.json`` (tables,
+findings, provenance): a folder with that file is whole.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganprobe.errors import GanprobeError, OutputExistsError, PluginError
+from ganprobe.unit_sets import UnitSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -77,6 +78,7 @@ class Result:
         coordinates: the values along a dimension, where they are more than 0, 1, 2, ...
         tables: by name.
         figures: by name, which becomes the file's name.
+        unit_sets: by name, which becomes the file's name: other analyses take them.
 
     Raises:
         PluginError: a dimension has two lengths, an array's dims do not fit its rank, a name
@@ -88,13 +90,14 @@ class Result:
     coordinates: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    unit_sets: Mapping[str, UnitSet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sizes()
         dims = {dim for array in self.arrays.values() for dim in array.dims}
-        for name in (*self.arrays, *self.figures, *self.coordinates, *dims):
+        for name in (*self.arrays, *self.figures, *self.unit_sets, *self.coordinates, *dims):
             if not re.fullmatch(r"[\w][\w .-]*", name):
-                raise PluginError(f"{name!r} cannot name an array, dimension or figure")
+                raise PluginError(f"{name!r} cannot name an array, dimension, figure or unit set")
         if clash := dims & self.arrays.keys():
             raise PluginError(f"{min(clash)!r} names an array and a dimension; rename one")
         for name, table in self.tables.items():
@@ -128,7 +131,8 @@ class ResultFolder:
     def save(self, result: Result, *, analysis: str, provenance: Provenance) -> list[Path]:
         """Write a result and put it in place; returns the files, the JSON first."""
         names = _write(self.partial, result, analysis, provenance)
-        (self.path / "figures").mkdir(parents=True, exist_ok=True)
+        for folder in {Path(name).parent for name in names}:
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
         outdated = [self.path / name for name in _files_of_the_result_in(self.path)]
         in_the_way = [self.path / name for name in names if (self.path / name).is_dir()]
         if in_the_way:
@@ -175,13 +179,14 @@ def result_folder(path: Path, *, overwrite: bool = False) -> Iterator[ResultFold
 
 
 def _files_of_the_result_in(folder: Path) -> list[str]:
-    """The figures and arrays that an earlier result in this folder says are its own."""
+    """The figures and unit sets that an earlier result in this folder says are its own."""
     try:
         record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        figures = [str(figure["file"]) for figure in record["figures"].values()]
-    except (OSError, ValueError, LookupError, AttributeError):
+        held = [*record["figures"].values(), *record.get("unit_sets", {}).values()]
+        files = [str(one["file"]) for one in held]
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
         return []
-    return [name for name in figures if Path(name).parent == Path("figures")]
+    return [name for name in files if str(Path(name).parent) in ("figures", "units")]
 
 
 def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) -> list[str]:
@@ -189,6 +194,10 @@ def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) 
     files = {name: f"figures/{name}.png" for name in result.figures}
     for name, figure in result.figures.items():
         figure.drawing.savefig(folder / files[name], dpi=_FIGURE_DPI)
+    sets = {name: f"units/{name}.json" for name in result.unit_sets}
+    for name, unit_set in result.unit_sets.items():
+        (folder / "units").mkdir(exist_ok=True)
+        unit_set.write(folder / sets[name])
     record = {
         "format_version": FORMAT_VERSION,
         "analysis": analysis,
@@ -205,6 +214,10 @@ def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) 
             name: {"file": files[name], "caption": figure.caption}
             for name, figure in result.figures.items()
         },
+        "unit_sets": {
+            name: {"file": sets[name], "units": str(unit_set)}
+            for name, unit_set in result.unit_sets.items()
+        },
         "arrays": {
             name: {
                 "dims": array.dims,
@@ -218,7 +231,7 @@ def _write(folder: Path, result: Result, analysis: str, provenance: Provenance) 
     }
     text = json.dumps(record, indent=1, allow_nan=False)
     (folder / "result.json").write_text(text + "\n", encoding="utf-8")
-    return ["result.json", "result.h5", *files.values()]
+    return ["result.json", "result.h5", *files.values(), *sets.values()]
 
 
 def _plain(row: Sequence[object]) -> list[object]:

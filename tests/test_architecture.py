@@ -18,7 +18,8 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"
 ROWS = [
     {"errors"},
     {"indices", "nested", "progress", "transfer"},
-    {"params", "sites", "latents", "provenance"},
+    {"drawing", "effects", "sample_choices", "unit_sets"},
+    {"params", "sites", "latents", "latent_files", "provenance"},
     {"layers", "recordings"},
     {"interventions"},
     {"engine"},
@@ -29,7 +30,7 @@ ROWS = [
     {"replay"},
     {"sweeps"},
     {"probe", "loaders"},
-    {"search", "activation_source"},
+    {"search", "activation_source", "chosen_samples"},
     {"results"},
     {"analysis", "stored_statistics"},
     {"hookspecs"},

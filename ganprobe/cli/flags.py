@@ -78,16 +78,21 @@ def values_of(params: type[Params], given: dict[str, Any]) -> dict[str, Any]:
     """The parameters that were given on the command line, as strings; the rest keep defaults."""
     values = {name: given[name] for name in params.model_fields if given[name] not in (None, ())}
     for name, value in values.items():
-        choices = _choices(params.model_fields[name])
-        values[name] = choices.get(value, value) if choices else value
+        if choices := _choices(params.model_fields[name]):
+            is_many = isinstance(value, tuple)
+            read = [choices.get(one, one) for one in (value if is_many else (value,))]
+            values[name] = tuple(read) if is_many else read[0]
     return values
 
 
 def _choices(field: FieldInfo) -> dict[str, Any]:
-    """The values of a `Literal`, by how they are written."""
-    if get_origin(field.annotation) is not Literal:
+    """The values of a `Literal`, alone or in a tuple, by how they are written."""
+    annotation = field.annotation
+    if get_origin(annotation) is tuple:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is not Literal:
         return {}
-    return {str(choice): choice for choice in get_args(field.annotation)}
+    return {str(choice): choice for choice in get_args(annotation)}
 
 
 def _flag(name: str, field: FieldInfo) -> click.Option:
@@ -96,8 +101,10 @@ def _flag(name: str, field: FieldInfo) -> click.Option:
         return click.Option(
             [f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=_help(field)
         )
+    from ganprobe.params import Indices
+
     choices = _choices(field)
-    is_many = get_origin(field.annotation) in (tuple, list) and not _is_indices(field)
+    is_many = get_origin(field.annotation) in (tuple, list) and not _is_of(Indices, field)
     return click.Option(
         [flag],
         type=click.Choice(list(choices)) if choices else str,
@@ -108,17 +115,18 @@ def _flag(name: str, field: FieldInfo) -> click.Option:
     )
 
 
-def _is_indices(field: FieldInfo) -> bool:
-    """Whether a field is `Indices`, or `Indices | None`."""
-    from ganprobe.params import Indices
-
-    _, reader, *_ = get_args(Indices)
-    return reader in field.metadata or Indices in get_args(field.annotation)
+def _is_of(kind: Any, field: FieldInfo) -> bool:
+    """Whether a field is of one of our parameter types, or may be None besides."""
+    _, reader, *_ = get_args(kind)
+    return reader in field.metadata or kind in get_args(field.annotation)
 
 
 def _metavar(field: FieldInfo) -> str:
-    if _is_indices(field):
-        return "3,7,10-20"
+    from ganprobe.params import Indices, Samples, Units
+
+    for kind, form in ((Indices, "3,7,10-20"), (Units, "3,7|@FILE"), (Samples, "SAMPLES")):
+        if _is_of(kind, field):
+            return form
     is_number = {int, float} & {field.annotation, *get_args(field.annotation)}
     return "NUMBER" if is_number else "NAME"
 

@@ -1,0 +1,103 @@
+"""Chosen samples: the latents that a sample choice stands for, with one generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from ganprobe.errors import ParameterError
+from ganprobe.indices import check_count
+from ganprobe.latent_files import read_latents
+from ganprobe.latents import Latents
+from ganprobe.measures import Measure
+from ganprobe.probe import Probe
+from ganprobe.sample_choices import Condition, SampleChoice
+
+__all__ = ["MOST_TRIED", "choose_latents"]
+
+MOST_TRIED = 50_000
+"""Samples of a seed that are looked at for those that meet a condition."""
+
+_BATCH = 250
+
+
+def choose_latents(
+    probe: Probe,
+    choice: SampleChoice,
+    n_samples: int | None,
+    *,
+    skip: int,
+    seed: int,
+    find_measure: Callable[[str], Measure],
+) -> Latents:
+    """The latents that a choice stands for, with the seed and the indices where they have any.
+
+    Args:
+        n_samples: how many; None: all that it names, or one where that is open.
+        skip: how many of them are left out first.
+
+    Raises:
+        ParameterError: it names or finds fewer than that; and as `read_latents`.
+        UnknownNameError: there is no such measure, or column of it.
+    """
+    check_count(skip, "the number of samples to skip", least=0)
+    if n_samples is not None:
+        check_count(n_samples, "the number of samples")
+    space = probe.generator.latent_space
+    if choice.conditions:
+        wanted = 1 if n_samples is None else n_samples
+        found = _meeting(probe, choice, skip + wanted, seed, find_measure)
+        return space.sample(found[skip:], seed=seed)
+    if choice.file is not None:
+        latents = Latents(read_latents(choice.file, choice.name, space.shape))
+    else:
+        latents = space.sample(choice.indices, seed=seed)
+    last = len(latents) if n_samples is None else skip + n_samples
+    if last > len(latents) or skip >= last:
+        needed = f"{last - skip} after the first {skip}" if skip else str(last)
+        raise ParameterError(
+            f"{str(choice)!r} stands for {len(latents)} samples, and {needed} are needed; name"
+            " more, or ask for fewer"
+        )
+    return latents[skip:last]
+
+
+def _meeting(
+    probe: Probe,
+    choice: SampleChoice,
+    n_samples: int,
+    seed: int,
+    find_measure: Callable[[str], Measure],
+) -> list[int]:
+    """The first samples of the seed that meet all conditions."""
+    tests = [_test(condition, find_measure(condition.measure)) for condition in choice.conditions]
+    found = list(islice(_samples_meeting(probe, tests, seed), n_samples))
+    if len(found) < n_samples:
+        raise ParameterError(
+            f"{len(found)} of the first {MOST_TRIED:,} samples of seed {seed} meet"
+            f" {str(choice)!r}, and {n_samples} are needed; ask for fewer, or for less of them"
+        )
+    return found
+
+
+def _samples_meeting(
+    probe: Probe, tests: list[Callable[[Tensor], Tensor]], seed: int
+) -> Iterator[int]:
+    batches = probe.runs(MOST_TRIED, seed=seed, batch_size=_BATCH)
+    for number, run in enumerate(batches):
+        images = probe.generator.to_unit_range(run.images)
+        meets = torch.stack([test(images) for test in tests]).all(0)
+        yield from (number * _BATCH + torch.nonzero(meets).flatten()).tolist()
+
+
+def _test(condition: Condition, measure: Measure) -> Callable[[Tensor], Tensor]:
+    """From images to which of them meet a condition."""
+    column = measure.column(condition.column)
+    if condition.sign == "=":
+        return lambda images: measure(images).argmax(1) == column
+    if condition.sign == ">":
+        return lambda images: measure(images)[:, column] > condition.limit
+    return lambda images: measure(images)[:, column] < condition.limit

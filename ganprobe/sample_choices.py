@@ -1,0 +1,135 @@
+"""Sample choices: which samples of a generator are meant, as people write it.
+
+    5            sample 5 of the seed
+    0-9,20       these samples
+    digit=1      the first samples that the measure `digit` finds to be a 1: whose column ``1`` is
+                 its largest
+    digit=1 & digit.1>0.9 & digit-realness>0
+                 those for which all of it holds; a column is written behind a dot
+    @mine.json   the latents in a file: a list of lists in JSON, an array in ``.npy``, or the
+                 tensor ``z`` in ``.safetensors``
+    @mine.json:ones, @mine.json:latents.ones
+                 those under a name, or names within names
+
+Reading a choice is cheap and needs no generator.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from ganprobe.errors import ParameterError
+from ganprobe.indices import format_indices, parse_indices
+
+__all__ = ["Condition", "SampleChoice"]
+
+_CONDITION = re.compile(
+    r"\s*(?P<measure>[\w-]+)(?:\.(?P<column>[\w -]+?))?\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
+)
+_FORMS = "write 5, 0-9, a measure's finding as in digit=1, or a file of latents as in @mine.json"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a measure has to say of a sample.
+
+    Args:
+        sign: ``"="``: the measure's largest column is `column`; ``">"``, ``"<"``: its column is
+            above or below `limit`.
+        column: None where the measure has but one.
+    """
+
+    measure: str
+    sign: Literal["=", ">", "<"]
+    column: str | None
+    limit: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``digit=1`` or ``digit.1>0.9``.
+
+        Raises:
+            ParameterError: it is neither.
+        """
+        match = _CONDITION.fullmatch(text)
+        if match is None or (match["sign"] == "=" and match["column"]):
+            raise ParameterError(
+                f"{text.strip()!r} is no condition on samples; write digit=1, digit.1>0.9 or"
+                " digit-realness>0"
+            )
+        if match["sign"] == "=":
+            return cls(match["measure"], "=", match["value"])
+        try:
+            limit = float(match["value"])
+        except ValueError as error:
+            raise ParameterError(
+                f"{match['value']!r} in {text.strip()!r} is no number to compare with"
+            ) from error
+        sign: Literal[">", "<"] = ">" if match["sign"] == ">" else "<"
+        return cls(match["measure"], sign, match["column"], limit)
+
+    def __str__(self) -> str:
+        if self.sign == "=":
+            return f"{self.measure}={self.column}"
+        column = "" if self.column is None else f".{self.column}"
+        return f"{self.measure}{column}{self.sign}{self.limit:g}"
+
+
+@dataclass(frozen=True)
+class SampleChoice:
+    """Which samples are meant: some numbers, those of some finding, or those in a file.
+
+    Exactly one of the three is given.
+
+    Args:
+        indices: of samples of the seed.
+        conditions: all of which must hold.
+        file: that holds latents, and
+        name: under which name, dotted; "" where it holds nothing else.
+
+    Example:
+        >>> SampleChoice.parse("digit=1 & digit.1>0.9").conditions[1].limit
+        0.9
+        >>> str(SampleChoice.parse("0-2, 7"))
+        '0-2,7'
+    """
+
+    indices: tuple[int, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    file: Path | None = None
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str | Self) -> Self:
+        """Read a choice as it is written; one that is read already is returned as it is.
+
+        Raises:
+            ParameterError: it is no choice of samples.
+        """
+        if isinstance(text, cls):
+            return text
+        written = str(text).strip()
+        if written.startswith("@"):
+            path, _, name = written[1:].partition(":")
+            return cls(file=Path(path), name=name)
+        if "=" in written or "<" in written or ">" in written:
+            return cls(conditions=tuple(map(Condition.parse, written.split("&"))))
+        try:
+            return cls(indices=parse_indices(written))
+        except ParameterError as error:
+            raise ParameterError(f"{written!r} chooses no samples ({error}); {_FORMS}") from error
+
+    @property
+    def n_samples(self) -> int | None:
+        """How many it names; None where that is not known ahead."""
+        return len(self.indices) or None
+
+    def __str__(self) -> str:
+        if self.file is not None:
+            return f"@{self.file}" + (f":{self.name}" if self.name else "")
+        if self.conditions:
+            return " & ".join(map(str, self.conditions))
+        return format_indices(self.indices)
