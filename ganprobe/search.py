@@ -1,33 +1,35 @@
 """Searches for the units of a site that matter: sets of units that drive an objective.
 
-A greedy search evaluates every unit that is left in each of its steps, a ranking every unit once.
-Both go through the methods of `Probe.sweep`, so that a candidate costs a small part of a forward,
-and a greedy search picks what a plain loop of forwards would: where candidates are closer than
-rounding, plain forwards decide.
+A greedy search evaluates every unit that is left in each of its steps, a ranking every unit once;
+two approximations go by gradients. With many samples a search is a joint one: it finds one set for
+all. Sets are evaluated by the methods of `Probe.sweep`, so that a candidate costs a small part of a
+forward, and a greedy search picks what a plain loop of forwards would: where candidates are closer
+than rounding, plain forwards decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganprobe.attribution import INTEGRAL_STEPS, Attribution
 from ganprobe.errors import ForwardError, NotReplayableError, ParameterError
 from ganprobe.indices import check_count
-from ganprobe.interventions import Intervention, Shift
+from ganprobe.interventions import Intervention
 from ganprobe.latents import Latents
 from ganprobe.probe import Probe
 from ganprobe.progress import Bar, Progress, silent
-from ganprobe.runs import Run
 from ganprobe.sweeps import How, Method, Objective, UnitValues
 
 __all__ = ["FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"]
 
-Strategy = Literal["greedy", "rank"]
+Strategy = Literal["greedy", "rank", "gradient", "integrated"]
+"""``"greedy"`` and ``"rank"`` are exact; the others are approximations by gradients."""
 
 _CLOSE = 1e-5
 _MOST_CLOSE = 64
@@ -68,7 +70,8 @@ class FoundUnits:
         units: in the order in which they were picked.
         base: the objective of the unedited images, mean over the samples.
         values: the objective with the first 1, 2, ... of the units.
-        strategy: ``"greedy"``, ``"rank"``, or ``"greedy, gradient pre-screen of 50"``.
+        strategy: ``"greedy"``, ``"rank"``, ``"greedy, gradient pre-screen of 50"``, or
+            ``"gradient, an approximation"``.
         n_evaluated: how many sets of units were evaluated.
         how: by which method, why, and how it was checked.
         recall: of the pre-screen, where it was verified.
@@ -158,8 +161,10 @@ def search_units(
             height, width) in the generator's range to (n,) or (n, k) numbers.
         n_units: how many are picked.
         strategy: ``"greedy"``: in each step all units that are left are tried beside those picked
-            before, and the best is picked; ``"rank"``: each unit is tried alone, once. Ties go to
-            the lowest index.
+            before, and the best is picked; ``"rank"``: each unit is tried alone, once. Two
+            approximations try none, and rank by gradients, which the objective must have:
+            ``"gradient"``: gradient times change; ``"integrated"``: with the gradient's mean over
+            8 steps on the way to the edit of all units. Ties go to the lowest index.
         maximise: or else minimise.
         column: of an objective of several numbers.
         screen: an approximation: try in each step of a greedy search only so many units, those
@@ -173,8 +178,9 @@ def search_units(
         NotReplayableError: the method that was asked for cannot be used.
         UnknownNameError, SiteError, ShapeError, ForwardError: as `Probe.run`.
 
-    Source: the pre-screen is the attribution by gradient times change of Molchanov et al. 2017
-    (arXiv 1611.06440), equation 7, summed with its sign.
+    Source: gradient times change, summed with its sign, is the attribution of Molchanov et al. 2017
+    (arXiv 1611.06440), equation 7; its mean along the way that of Sundararajan et al. 2017 (arXiv
+    1703.01365), equation 1.
 
     Example:
         >>> import torch, ganprobe
@@ -204,7 +210,12 @@ def search_units(
         search = _Search(values, pool, sign, bar)
         if strategy == "rank":
             return _whole(values, lambda: search.rank(n_units))
-        screened = None if screen is None else _Screen(probe, values, screen)
+        if strategy in ("gradient", "integrated"):
+            attribution = Attribution(probe, values)
+            is_lone = strategy == "gradient"
+            promise = attribution.promise() if is_lone else attribution.integral()
+            return _whole(values, lambda: search.promised(n_units, promise, strategy))
+        screened = None if screen is None else _Screen(Attribution(probe, values), screen)
         return _whole(values, lambda: search.greedy(n_units, screened, verify=verify))
 
 
@@ -279,13 +290,23 @@ class _Search:
 
     def rank(self, n_units: int) -> FoundUnits:
         alone = [(unit,) for unit in self.pool]
-        effects = (self.sign * self.values(alone, self.bar)).nan_to_num(
+        return self._first(n_units, self.values(alone, self.bar), "rank")
+
+    def promised(self, n_units: int, promise: Tensor, strategy: str) -> FoundUnits:
+        """The units that promise (units,) most, which none of the objective's values told."""
+        of_pool = promise.double().cpu()[list(self.pool)]
+        steps = f" of {INTEGRAL_STEPS} steps" if strategy == "integrated" else ""
+        return self._first(n_units, of_pool, f"{strategy}{steps}, an approximation")
+
+    def _first(self, n_units: int, effects: Tensor, strategy: str) -> FoundUnits:
+        """The units of the largest effects (pool,), and what they reach one after the other."""
+        signed = (self.sign * effects).nan_to_num(
             nan=float("-inf"), posinf=float("inf"), neginf=float("-inf")
         )
-        order = torch.sort(effects, descending=True, stable=True).indices[:n_units]
+        order = torch.sort(signed, descending=True, stable=True).indices[:n_units]
         units = tuple(self.pool[place] for place in order.tolist())
         base, *reached = self.values([units[:size] for size in range(n_units + 1)], self.bar)
-        return self._found(units, float(base), tuple(map(float, reached)), "rank")
+        return self._found(units, float(base), tuple(map(float, reached)), strategy)
 
     def greedy(self, n_units: int, screen: _Screen | None, *, verify: bool) -> FoundUnits:
         base = float(self.values([()])[0])
@@ -351,27 +372,12 @@ class _Search:
 class _Screen:
     """Which units the gradient says are worth trying."""
 
-    def __init__(self, probe: Probe, values: UnitValues, n_kept: int) -> None:
-        self._probe, self._values, self.n_kept = probe, values, n_kept
-        site, whole = values.tensor.site, values.intervention.for_units(None)
-        base, edited = (self._run(edits, record=[site]) for edits in ([], [whole]))
-        self._change = edited[site] - base[site]
-
-    def _run(self, edits: Sequence[Intervention], **options: Any) -> Run:
-        base = self._values.base
-        return self._probe.run(base.latents, edits, noise_seed=base.noise_seed, **options)
+    def __init__(self, attribution: Attribution, n_kept: int) -> None:
+        self._attribution, self.n_kept = attribution, n_kept
 
     def kept(self, picked: tuple[int, ...], left: Sequence[int], sign: float) -> tuple[int, ...]:
         """The units of `left` that promise most beside those picked, by index."""
-        change, tensor = self._change, self._values.tensor
-        nothing = torch.zeros_like(change).requires_grad_()
-        edits = [self._values.intervention.for_units(picked)] if picked else []
-        run = self._run([*edits, Shift(tensor.site, direction=nothing)], grad=True)
-        with torch.enable_grad():
-            objective = self._values.with_gradient(run.images)
-        gradient = _gradient(objective, nothing)
-        axes = [axis for axis in range(change.ndim) if axis != tensor.unit_axis]
-        promise = sign * (gradient * change).sum(axes)  # (units,)
+        promise = sign * self._attribution.promise(picked)
         order = sorted(left, key=lambda unit: -float(promise[unit]))
         return tuple(sorted(order[: self.n_kept]))
 
@@ -379,15 +385,6 @@ class _Screen:
 def _rankable(value: float) -> float:
     """The value; what is not a number is worse than everything."""
     return float("-inf") if value != value else value
-
-
-def _gradient(objective: Tensor, nothing: Tensor) -> Tensor:
-    if not objective.requires_grad:
-        raise ParameterError(
-            "this objective has no gradient, which a screen needs; search without screen=..."
-        )
-    found = torch.autograd.grad(objective, nothing, allow_unused=True)[0]
-    return torch.zeros_like(nothing) if found is None else found
 
 
 def _recalled(by_unit: dict[int, float], kept: Sequence[int], sign: float) -> tuple[int, int, bool]:
@@ -426,21 +423,23 @@ def _pool(probe: Probe, intervention: Intervention, n_units: int) -> tuple[int, 
 
 
 def _check_screen(screen: int | None, strategy: str, n_units: int, *, verify: bool) -> None:
-    if strategy not in ("greedy", "rank"):
-        raise ParameterError(f"there is no strategy {strategy!r}; there is: greedy, rank")
+    strategies = get_args(Strategy)
+    if strategy not in strategies:
+        there = ", ".join(strategies)
+        raise ParameterError(f"there is no strategy {strategy!r}; there is: {there}")
     if screen is None:
         if verify:
             raise ParameterError("there is no screen to verify; give screen=..., as in screen=50")
         return
     if strategy != "greedy":
-        raise ParameterError("a screen is for a greedy search; a ranking tries each unit once")
+        raise ParameterError("a screen is for a greedy search; others try each unit once at most")
     check_count(screen, "a screen")
 
 
 def _n_sets(n_pool: int, n_units: int, strategy: str, screen: int | None) -> int:
     """How many sets a search evaluates."""
-    if strategy == "rank":
-        return n_pool + n_units + 1
+    if strategy != "greedy":
+        return (n_pool if strategy == "rank" else 0) + n_units + 1
     return sum(min(screen or n_pool, n_pool - n_picked) for n_picked in range(n_units))
 
 
