@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -95,6 +95,10 @@ class Context:
         return choose_latents(
             self.probe, read, n_samples, skip=skip, seed=self.seed, find_measure=find
         )
+
+    def quiet(self) -> Context:
+        """The same without progress bars: for steps of work that has a bar of its own."""
+        return replace(self, progress=silent)
 
     def column(self, text: str) -> tuple[Measure, int]:
         """A measure and the place of one of its columns, written ``digit=1``.

@@ -53,16 +53,22 @@ def choose_latents(
         return space.sample(found[skip:], seed=seed)
     if choice.file is not None:
         latents = Latents(read_latents(choice.file, choice.name, space.shape))
-    else:
-        latents = space.sample(choice.indices, seed=seed)
-    last = len(latents) if n_samples is None else skip + n_samples
-    if last > len(latents) or skip >= last:
-        needed = f"{last - skip} after the first {skip}" if skip else str(last)
+        return latents[_part(choice, len(latents), n_samples, skip)]
+    part = _part(choice, len(choice.indices), n_samples, skip)
+    return space.sample(choice.indices[part], seed=seed)
+
+
+def _part(choice: SampleChoice, n_there: int, n_samples: int | None, skip: int) -> slice:
+    """Which of the samples that a choice names are asked for."""
+    wanted = max(n_there - skip, 1) if n_samples is None else n_samples
+    if skip + wanted > n_there:
+        needed = f"{wanted} after the first {skip}" if skip else str(wanted)
+        many = "" if n_there == 1 else "s"
         raise ParameterError(
-            f"{str(choice)!r} stands for {len(latents)} samples, and {needed} are needed; name"
+            f"{str(choice)!r} stands for {n_there} sample{many}, and {needed} are needed; name"
             " more, or ask for fewer"
         )
-    return latents[skip:last]
+    return slice(skip, skip + wanted)
 
 
 def _meeting(
@@ -96,8 +102,18 @@ def _samples_meeting(
 def _test(condition: Condition, measure: Measure) -> Callable[[Tensor], Tensor]:
     """From images to which of them meet a condition."""
     column = measure.column(condition.column)
+    if condition.sign == "=" and len(measure.columns) == 1:
+        raise ParameterError(
+            f"{str(condition)!r} holds for every sample: {measure.name!r} has one column; write"
+            f" {measure.name}>0 or another limit"
+        )
     if condition.sign == "=":
-        return lambda images: measure(images).argmax(1) == column
+        return lambda images: _is_largest(measure(images), column)
     if condition.sign == ">":
         return lambda images: measure(images)[:, column] > condition.limit
     return lambda images: measure(images)[:, column] < condition.limit
+
+
+def _is_largest(values: Tensor, column: int) -> Tensor:
+    """In which rows of (n, columns) this one is the largest; in none with NaN."""
+    return (values.argmax(1) == column) & ~values.isnan().any(1)

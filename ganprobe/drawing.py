@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
+
+from ganprobe.errors import ParameterError
 
 __all__ = ["COLOURS", "CONTROL_COLOUR", "ImageCell", "draw_image_grid", "plain_axes", "sign"]
 
@@ -24,9 +29,12 @@ CONTROL_COLOUR = "#8a8f94"
 """Of what an effect is compared with: random sets, random edits."""
 
 _COARSE = 128  # images up to this wide show their pixels
-_CELL = 0.98
-_GAP, _BELOW_LINE, _EDGE, _TITLE, _FOOT = 0.12, 0.155, 0.15, 0.62, 0.34
-_CHARACTER = 0.075  # inches of a row's label
+_CELL = 0.98  # this and what follows: inches
+_GAP, _EDGE, _TITLE, _FOOT = 0.12, 0.15, 0.62, 0.34
+_BELOW_LINE, _LABEL_LINE, _TITLE_LINE, _NOTE_LINE = 0.155, 0.16, 0.18, 0.16
+_BESIDE = 0.08
+_ROUNDED_UP = 1.03  # letters are drawn in whole pixels
+_TITLE_SIZE, _NOTE_SIZE, _LABEL_SIZE, _BELOW_SIZE, _MADE_SIZE = 11, 8, 8.5, 7.5, 7  # points
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,39 +76,124 @@ def draw_image_grid(
         made: how it was made: generator, seed, n.
         row_labels, column_labels: one for each, or none; lines within them are kept.
         cell: the width of an image, in inches.
+
+    Raises:
+        ParameterError: there is no image in it.
     """
-    n_columns = max(map(len, rows))
-    shape = next(one.image.shape for row in rows for one in row if one is not None)
-    tall = cell * shape[-2] / shape[-1]
-    below = [_n_lines([one.below for one in row if one is not None]) for row in rows]
-    heights = [tall + lines * _BELOW_LINE + _GAP for lines in below]
-    left = _EDGE + _CHARACTER * max((len(line) for text in row_labels for line in text.split("\n")),
-                                    default=0)  # fmt: skip
-    above = _TITLE + 0.16 * (note.count("\n") + bool(note)) + 0.16 * _n_lines(column_labels)
-    needed = max(len(title) * 0.088, *(len(line) * 0.062 for line in (*note.split("\n"), made)))
-    width = max(left + n_columns * (cell + _GAP) + _EDGE, needed + 2 * _EDGE)
-    height = above + sum(heights) + _FOOT
-    figure = Figure(figsize=(width, height))
-    figure.text(_EDGE / width, 1 - 0.12 / height, title, fontsize=11, va="top")
-    figure.text(_EDGE / width, 1 - 0.36 / height, note, fontsize=8, va="top", color="0.35")
-    top = height - above
-    for number, row in enumerate(rows):
-        for column, one in enumerate(row):
-            if one is None:
-                continue
-            corner = left + column * (cell + _GAP)
-            box = (corner / width, (top - tall) / height, cell / width, tall / height)
-            axes = figure.add_axes(box)
-            _draw_cell(axes, one)
-            if number == 0 and column < len(column_labels):
-                axes.set_title(column_labels[column], fontsize=8, pad=4)
-        if number < len(row_labels):
-            middle = (top - tall / 2) / height
-            figure.text((left - 0.08) / width, middle, row_labels[number], fontsize=8.5,
-                        ha="right", va="center", linespacing=1.3)  # fmt: skip
-        top -= heights[number]
-    sign(figure, made)
-    return figure
+    if not any(one is not None for row in rows for one in row):
+        raise ParameterError("a grid without an image cannot be drawn; give it one cell or more")
+    plan = _plan(rows, row_labels, column_labels, cell)
+    above = _TITLE + title.count("\n") * _TITLE_LINE + _n_lines([note]) * _NOTE_LINE
+    width = max(plan.width, 2 * _EDGE + _width_of_words(title, note, made))
+    sheet = _Sheet(Figure(figsize=(width, above + plan.height + _FOOT)), above)
+    sheet.write(_EDGE, 0.12 - above, title, fontsize=_TITLE_SIZE, va="top")
+    under_title = 0.36 + title.count("\n") * _TITLE_LINE - above
+    sheet.write(_EDGE, under_title, note, fontsize=_NOTE_SIZE, va="top", color="0.35")
+    _draw_cells(sheet, plan, rows)
+    _label(sheet, plan, row_labels, column_labels)
+    sign(sheet.figure, made)
+    return sheet.figure
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where the images of a grid are, in inches from the left and from under the title.
+
+    Args:
+        lefts, tops: of the images of each column, of each row.
+        cell, tall: the width and height of an image.
+        label_heights: of each row's label; 0 where there is none.
+    """
+
+    lefts: Sequence[float]
+    tops: Sequence[float]
+    cell: float
+    tall: float
+    label_heights: Sequence[float]
+    width: float
+    height: float
+
+
+def _plan(
+    rows: Sequence[Sequence[ImageCell | None]],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    cell: float,
+) -> _Plan:
+    cells = [one for row in rows for one in row if one is not None]
+    words = max(_width_of_captions(cells), _width(column_labels, _NOTE_SIZE))
+    slot = max(cell, words)  # neighbours' words do not run into each other
+    beside = _width(row_labels, _LABEL_SIZE)
+    first = _EDGE + (beside + _BESIDE if beside else 0.0) + (slot - cell) / 2
+    lefts = [first + column * (slot + _GAP) for column in range(max(map(len, rows)))]
+    tall = cell * cells[0].image.shape[-2] / cells[0].image.shape[-1]
+    labels = [_n_lines([*row_labels[row : row + 1]]) * _LABEL_LINE for row in range(len(rows))]
+    below = [_n_lines([one.below for one in row if one]) * _BELOW_LINE for row in rows]
+    heights = [max(tall + under, label) + _GAP for under, label in zip(below, labels, strict=True)]
+    tops = list(accumulate(heights, initial=_n_lines(column_labels) * _LABEL_LINE))
+    width = lefts[-1] + (cell + slot) / 2 + _GAP + _EDGE
+    return _Plan(lefts, tops[:-1], cell, tall, labels, width, tops[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """A figure on which places are given in inches, counted from `above` under its upper edge."""
+
+    figure: Figure
+    above: float
+
+    def place(self, left: float, top: float) -> tuple[float, float]:
+        """The same place in fractions of the figure, as matplotlib counts."""
+        width, height = self.figure.get_size_inches()
+        return left / width, 1 - (self.above + top) / height
+
+    def write(self, left: float, top: float, text: str, **how: Any) -> None:
+        """Write as it stands: a dollar is a dollar."""
+        self.figure.text(*self.place(left, top), text, parse_math=False, **how)
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        x, y = self.place(left, top + height)
+        right, upper = self.place(left + width, top)
+        return self.figure.add_axes((x, y, right - x, upper - y))
+
+
+def _draw_cells(sheet: _Sheet, plan: _Plan, rows: Sequence[Sequence[ImageCell | None]]) -> None:
+    for top, row in zip(plan.tops, rows, strict=True):
+        for left, one in zip(plan.lefts, row, strict=False):  # a row may be shorter
+            if one is not None:
+                _draw_cell(sheet.axes(left, top, plan.cell, plan.tall), one)
+
+
+def _label(
+    sheet: _Sheet, plan: _Plan, row_labels: Sequence[str], column_labels: Sequence[str]
+) -> None:
+    beside = _EDGE + _width(row_labels, _LABEL_SIZE)
+    for top, height, text in zip(plan.tops, plan.label_heights, row_labels, strict=False):
+        middle = top + max(plan.tall, height) / 2
+        sheet.write(beside, middle, text, fontsize=_LABEL_SIZE, ha="right", va="center",
+                    linespacing=1.3)  # fmt: skip
+    for left, text in zip(plan.lefts, column_labels, strict=False):
+        place = left + plan.cell / 2, plan.tops[0] - 0.055
+        sheet.write(*place, text, fontsize=_NOTE_SIZE, ha="center", va="baseline")
+
+
+def _width_of_words(title: str, note: str, made: str) -> float:
+    widths = (_width([title], _TITLE_SIZE), _width([note], _NOTE_SIZE), _width([made], _MADE_SIZE))
+    return max(widths)
+
+
+def _width_of_captions(cells: Sequence[ImageCell]) -> float:
+    strong = [one.below for one in cells if one.is_strong]
+    others = [one.below for one in cells if not one.is_strong]
+    return max(_width(strong, _BELOW_SIZE, "bold"), _width(others, _BELOW_SIZE))
+
+
+def _width(texts: Sequence[str], size: float, weight: str = "normal") -> float:
+    """How wide the widest line is, in inches."""
+    font = FontProperties(size=size, weight=weight)
+    lines = {line for text in texts for line in text.split("\n")}
+    widths = [text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines]
+    return float(max(widths, default=0.0)) / 72 * _ROUNDED_UP
 
 
 def plain_axes(axes: Axes) -> None:
@@ -113,7 +206,7 @@ def sign(figure: Figure, made: str) -> None:
     """A small line at the foot that says how the figure was made."""
     escaped = made.replace("$", r"\$")
     place = {} if figure.get_layout_engine() else {"y": 0.08 / figure.get_size_inches()[1]}
-    figure.supxlabel(escaped, fontsize=7, color="#666666", x=0.99, ha="right", **place)
+    figure.supxlabel(escaped, fontsize=_MADE_SIZE, color="#666666", x=0.99, ha="right", **place)
 
 
 def _draw_cell(axes: Axes, one: ImageCell) -> None:
@@ -122,7 +215,7 @@ def _draw_cell(axes: Axes, one: ImageCell) -> None:
         drawn = image if image.ndim == 2 else image.mean(axis=2)
         how: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
     else:
-        drawn, how = image, {"cmap": "gray", "vmin": 0, "vmax": 1}
+        drawn, how = image.clip(0, 1), {"cmap": "gray", "vmin": 0, "vmax": 1}
     smooth = "nearest" if drawn.shape[1] <= _COARSE else "antialiased"
     axes.imshow(drawn, interpolation=smooth, aspect="auto", **how)
     axes.set_xticks([])
@@ -131,7 +224,8 @@ def _draw_cell(axes: Axes, one: ImageCell) -> None:
         spine.set_color(one.frame or "0.75")
         spine.set_linewidth(2.2 if one.frame else 0.5)
     weight = "bold" if one.is_strong else "normal"
-    axes.set_xlabel(one.below, fontsize=7.5, labelpad=3, weight=weight, linespacing=1.15)
+    axes.set_xlabel(one.below, fontsize=_BELOW_SIZE, labelpad=3, weight=weight, linespacing=1.15,
+                    parse_math=False)  # fmt: skip
 
 
 def _drawable(image: NDArray[Any]) -> NDArray[Any]:

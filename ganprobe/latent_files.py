@@ -1,4 +1,7 @@
-"""Files of latents: JSON, NumPy or safetensors, as people have them."""
+"""Files of latents: JSON, NumPy or safetensors, as people have them.
+
+A file is read whole into memory; for one that does not fit, cut out what is needed first.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganprobe.errors import ParameterError
+from ganprobe.errors import ParameterError, nearest_names
 
 __all__ = ["read_latents"]
 
 _USUAL_NAMES = ("z", "latents")
+_MOST_NAMED = 8  # in an error's list
 
 
 def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -24,8 +29,8 @@ def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
 
     Args:
         path: ``.json`` (lists of numbers), ``.npy`` (an array) or ``.safetensors`` (a tensor).
-        name: of what is meant in a file that holds several things; in JSON dotted, a name within
-            a name. "": the only one, or ``z`` or ``latents``.
+        name: of what is meant in a file that holds several things; in JSON also dotted, a name
+            within a name. "": the only one, or ``z`` or ``latents``.
         shape: of one latent. Flat ones, and a single one, are given that shape.
 
     Raises:
@@ -33,7 +38,7 @@ def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
             shape or values that are not finite.
     """
     try:
-        held = _READERS[path.suffix](path)
+        held = _READERS[path.suffix.lower()](path)
     except KeyError as error:
         raise ParameterError(
             f"{path} is no file of latents: they are .json, .npy or .safetensors"
@@ -41,17 +46,18 @@ def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ParameterError(f"cannot read the latents in {path}: {reason}") from error
-    except (ValueError, SafetensorError) as error:
+    except (ValueError, RecursionError, MemoryError, SafetensorError) as error:
         raise ParameterError(f"{path} is damaged, or no {path.suffix} file: {error}") from error
     return _shaped(_tensor(_found(held, name, path), path, name), shape, path)
 
 
 def _read_json(path: Path) -> object:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
 
 
 def _read_npy(path: Path) -> object:
-    return np.load(path, allow_pickle=False)
+    with path.open("rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 _READERS: dict[str, Callable[[Path], object]] = {
@@ -62,29 +68,61 @@ _READERS: dict[str, Callable[[Path], object]] = {
 
 
 def _found(held: object, name: str, path: Path) -> object:
-    for part in name.split(".") if name else []:
-        if not isinstance(held, dict) or part not in held:
-            there = ", ".join(map(str, held)) if isinstance(held, dict) else "numbers, no names"
-            raise ParameterError(f"{path} has no {part!r} of {name!r}; it has: {there}")
-        held = held[part]
+    """What the file holds under a name, and where that holds one thing alone, that."""
+    before: list[str] = []
+    rest = name
+    while rest:
+        if not isinstance(held, dict):
+            raise ParameterError(f"{path} has no {name!r}: {_at(before)} are numbers, not names")
+        part = rest if rest in held else rest.partition(".")[0]
+        if part not in held:
+            there = ", ".join(nearest_names(part, held)) or "nothing"
+            raise ParameterError(f"{path} has no {name!r}; nearest {_at(before)}: {there}")
+        held, rest = held[part], rest[len(part) + 1 :]
+        before.append(part)
+    return _only(held, before, path)
+
+
+def _only(held: object, before: list[str], path: Path) -> object:
     if not isinstance(held, dict):
         return held
-    usual = [held[own] for own in _USUAL_NAMES if own in held] or list(held.values())
-    if len(held) != 1 and not any(own in held for own in _USUAL_NAMES):
-        there = ", ".join(map(str, held))
-        raise ParameterError(f"{path} holds several things: {there}; write @{path}:NAME")
-    return _found(usual[0], "", path) if isinstance(usual[0], dict) else usual[0]
+    usual = [own for own in _USUAL_NAMES if own in held] or list(held)
+    if not held:
+        raise ParameterError(f"{path} holds nothing {_at(before)}, where latents should be")
+    if usual[0] not in _USUAL_NAMES and len(held) > 1:
+        several = ", ".join(list(held)[:_MOST_NAMED]) + (", ..." if len(held) > _MOST_NAMED else "")
+        way_out = ":".join([f"@{path}", ".".join([*before, "NAME"])])
+        raise ParameterError(f"{path} holds several things: {several}; write {way_out}")
+    return _only(held[usual[0]], [*before, usual[0]], path)
+
+
+def _at(before: list[str]) -> str:
+    return f"under {'.'.join(before)!r}" if before else "in it"
 
 
 def _tensor(found: object, path: Path, name: str) -> Tensor:
+    what = f"{name!r} in {path}" if name else str(path)
     try:
-        values = torch.as_tensor(np.asarray(found, dtype=np.float32))
+        values = torch.from_numpy(_numbers(found))
     except (TypeError, ValueError) as error:
-        what = f"{name!r} in {path}" if name else str(path)
-        raise ParameterError(f"{what} is no list of latents, all of one length") from error
-    if not values.numel() or not values.isfinite().all():
-        raise ParameterError(f"{path} holds no latents, or some that are NaN or infinite")
+        raise ParameterError(f"{what} is no list of latents, all numbers and of one length") from (
+            error
+        )
+    if not values.numel():
+        raise ParameterError(f"{what} holds no latents")
+    if not values.isfinite().all():
+        raise ParameterError(f"{what} holds numbers that are NaN, infinite or beyond float32")
     return values
+
+
+def _numbers(found: object) -> NDArray[np.float32]:
+    if isinstance(found, Tensor) and found.is_floating_point():
+        found = found.float()  # NumPy has no bfloat16
+    numbers = np.asarray(found)
+    if numbers.dtype.kind not in "fiu":
+        raise TypeError(f"{numbers.dtype} are no numbers")
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
+        return numbers.astype(np.float32)
 
 
 def _shaped(values: Tensor, shape: tuple[int, ...], path: Path) -> Tensor:
@@ -93,7 +131,7 @@ def _shaped(values: Tensor, shape: tuple[int, ...], path: Path) -> Tensor:
     if values.shape == shape:
         return values[None]
     n_dimensions = int(np.prod(shape))
-    if values.shape[-1] == n_dimensions and values.ndim in (1, 2):
+    if values.ndim in (1, 2) and values.shape[-1] == n_dimensions:
         return values.reshape(-1, *shape)
     sizes = ", ".join(map(str, shape))
     raise ParameterError(

@@ -62,8 +62,8 @@ class Measure(ABC):
         if name is None and len(self.columns) == 1:
             return 0
         if name not in self.columns:
-            where = f"measure {self.name!r}"
-            raise UnknownNameError("column", name or "", self.columns, where=where)
+            where, hint = f"measure {self.name!r}", f"it has {len(self.columns)}; name one of them"
+            raise UnknownNameError("column", name or "", self.columns, where=where, hint=hint)
         return self.columns.index(name)
 
     def fits(self, image_shape: tuple[int, ...]) -> bool:

@@ -39,10 +39,13 @@ Indices = Annotated[
 
 
 def _read_units(given: object) -> object:
+    if isinstance(given, UnitSet):
+        return given
     if isinstance(given, str):
         return UnitSet.parse(given)
-    read = _read_indices(given)
-    return UnitSet(tuple(read)) if isinstance(read, tuple | list | range) else read
+    if isinstance(given, Mapping):
+        return UnitSet.from_json(given)
+    return UnitSet.parse(_written(given, "units are written 3,7,10-20 or @set.json"))
 
 
 Units = Annotated[
@@ -54,9 +57,19 @@ Units = Annotated[
 
 
 def _read_samples(given: object) -> object:
-    if isinstance(given, int) and not isinstance(given, bool):
-        given = str(given)
-    return SampleChoice.parse(given) if isinstance(given, str) else given
+    if isinstance(given, str | SampleChoice):
+        return SampleChoice.parse(given)
+    form = "samples are written 5, 0-9, digit=1 or @latents.json"
+    return SampleChoice.parse(_written(given, form))
+
+
+def _written(given: object, form: str) -> str:
+    """One whole number or several, as they are written on the command line."""
+    numbers = given if isinstance(given, tuple | list | range) else (given,)
+    if not all(isinstance(one, int) and not isinstance(one, bool) for one in numbers):
+        raise ParameterError(form)
+    check_distinct(numbers)
+    return format_indices(numbers)
 
 
 Samples = Annotated[
@@ -112,4 +125,6 @@ def _sentence(cls: type[Params], error: ValidationError) -> str:
         flags = ", ".join(f"--{known.replace('_', '-')}" for known in cls.model_fields)
         return f"there is no parameter {flag}; there are: {flags}"
     message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{flag}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    got = repr(first["input"])
+    is_said = message.endswith(f"got {got}") or (isinstance(first["input"], str) and got in message)
+    return f"{flag}: {message[0].lower()}{message[1:]}{'' if is_said else f', got {got}'}"

@@ -16,19 +16,21 @@ Reading a choice is cheap and needs no generator.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from ganprobe.errors import ParameterError
-from ganprobe.indices import format_indices, parse_indices
+from ganprobe.indices import check_distinct, format_indices, parse_indices
 
 __all__ = ["Condition", "SampleChoice"]
 
 _CONDITION = re.compile(
-    r"\s*(?P<measure>[\w-]+)(?:\.(?P<column>[\w -]+?))?\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
+    r"\s*(?P<measure>[\w-]+)(?:\.(?P<column>[^=<>&]+?))?\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
 )
+_FILE = re.compile(r"(.+?\.(?:json|npy|safetensors))(?::(.*))?", re.DOTALL | re.IGNORECASE)
 _FORMS = "write 5, 0-9, a measure's finding as in digit=1, or a file of latents as in @mine.json"
 
 
@@ -62,12 +64,7 @@ class Condition:
             )
         if match["sign"] == "=":
             return cls(match["measure"], "=", match["value"])
-        try:
-            limit = float(match["value"])
-        except ValueError as error:
-            raise ParameterError(
-                f"{match['value']!r} in {text.strip()!r} is no number to compare with"
-            ) from error
+        limit = _limit(match["value"], text.strip())
         sign: Literal[">", "<"] = ">" if match["sign"] == ">" else "<"
         return cls(match["measure"], sign, match["column"], limit)
 
@@ -75,7 +72,30 @@ class Condition:
         if self.sign == "=":
             return f"{self.measure}={self.column}"
         column = "" if self.column is None else f".{self.column}"
-        return f"{self.measure}{column}{self.sign}{self.limit:g}"
+        short = f"{self.limit:g}"
+        limit = short if float(short) == self.limit else repr(self.limit)
+        return f"{self.measure}{column}{self.sign}{limit}"
+
+
+def _limit(value: str, text: str) -> float:
+    try:
+        limit = float(value)
+    except ValueError:
+        limit = math.nan
+    if not math.isfinite(limit):
+        raise ParameterError(
+            f"{value!r} in {text!r} is no number to compare with; write one, as in digit.1>0.9"
+        )
+    return limit
+
+
+def _conditions(text: str) -> tuple[Condition, ...]:
+    parts = text.split("&")
+    if not all(part.strip() for part in parts):
+        raise ParameterError(
+            f"{text!r} has an & without a condition beside it; write digit=1 & digit.1>0.9"
+        )
+    return tuple(map(Condition.parse, parts))
 
 
 @dataclass(frozen=True)
@@ -85,10 +105,14 @@ class SampleChoice:
     Exactly one of the three is given.
 
     Args:
-        indices: of samples of the seed.
+        indices: of samples of the seed, each once.
         conditions: all of which must hold.
         file: that holds latents, and
         name: under which name, dotted; "" where it holds nothing else.
+
+    Raises:
+        ParameterError: none of the three is given, or several; or an index is negative or stands
+            twice.
 
     Example:
         >>> SampleChoice.parse("digit=1 & digit.1>0.9").conditions[1].limit
@@ -102,9 +126,17 @@ class SampleChoice:
     file: Path | None = None
     name: str = ""
 
+    def __post_init__(self) -> None:
+        if (bool(self.indices), bool(self.conditions), self.file is not None).count(True) != 1:
+            raise ParameterError(f"samples are chosen in one way, got {self!r}; {_FORMS}")
+        if self.indices:
+            check_distinct(self.indices)
+
     @classmethod
     def parse(cls, text: str | Self) -> Self:
         """Read a choice as it is written; one that is read already is returned as it is.
+
+        A file ends at ``.json``, ``.npy`` or ``.safetensors``: there may be a ``:`` in its path.
 
         Raises:
             ParameterError: it is no choice of samples.
@@ -113,14 +145,21 @@ class SampleChoice:
             return text
         written = str(text).strip()
         if written.startswith("@"):
-            path, _, name = written[1:].partition(":")
-            return cls(file=Path(path), name=name)
+            return cls._in_file(written[1:])
         if "=" in written or "<" in written or ">" in written:
-            return cls(conditions=tuple(map(Condition.parse, written.split("&"))))
+            return cls(conditions=_conditions(written))
         try:
             return cls(indices=parse_indices(written))
         except ParameterError as error:
             raise ParameterError(f"{written!r} chooses no samples ({error}); {_FORMS}") from error
+
+    @classmethod
+    def _in_file(cls, text: str) -> Self:
+        match = _FILE.fullmatch(text)
+        path, name = match.groups() if match else (text, "")
+        if not path:
+            raise ParameterError(f"'@' names no file of latents; {_FORMS}")
+        return cls(file=Path(path), name=name or "")
 
     @property
     def n_samples(self) -> int | None:

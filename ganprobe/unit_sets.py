@@ -6,8 +6,11 @@ One command finds a set and writes it, another takes it: ``--units @set.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,10 +30,12 @@ class UnitSet:
         units: each once.
         site: that they are units of; "" where it is not said.
         generator: its name, weights' SHA-256 and normalisation, where it is known.
-        found: how they were found: objective, strategy, values, seeds, as plain values.
+        found: how they were found: objective, strategy, values, seeds, as plain values: what
+            JSON has. Tensors, arrays and tuples become lists, NaN and infinity None.
 
     Raises:
-        ParameterError: no unit, one below 0, or one twice.
+        ParameterError: no unit, one below 0, one twice, or no whole number; or `generator` or
+            `found` holds what JSON cannot.
 
     Example:
         >>> UnitSet.parse("3,7,10-12").units
@@ -43,7 +48,9 @@ class UnitSet:
     found: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        check_distinct(self.units)
+        object.__setattr__(self, "units", _whole(self.units))
+        object.__setattr__(self, "generator", _plain(dict(self.generator)))
+        object.__setattr__(self, "found", _plain(dict(self.found)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -52,9 +59,12 @@ class UnitSet:
         Raises:
             ParameterError: it is neither, or the file cannot be read or holds something else.
         """
-        if text.startswith("@"):
-            return cls.read(Path(text[1:]))
-        return cls(parse_indices(text))
+        written = text.strip()
+        if written == "@":
+            raise ParameterError("'@' names no file of units; write @set.json")
+        if written.startswith("@"):
+            return cls.read(Path(written[1:]))
+        return cls(parse_indices(written))
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -65,24 +75,34 @@ class UnitSet:
         """
         try:
             held = json.loads(Path(path).read_text(encoding="utf-8"))
+            json.dumps(held, allow_nan=False)  # Python reads NaN, which is not JSON
         except OSError as error:
             raise ParameterError(f"cannot read the unit set {path}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ParameterError(f"{path} is not JSON, so that it is no unit set") from error
-        if not isinstance(held, dict) or held.get("kind") != _KIND:
-            raise ParameterError(
-                f"{path} is JSON, but no unit set; such files are written by analyses that find"
-                " units, as in `ganprobe run swap`"
-            )
-        return cls._of(held, path)
+        return cls.from_json(held, str(path))
 
     @classmethod
-    def _of(cls, held: Mapping[str, Any], path: Path | str) -> Self:
+    def from_json(cls, held: object, where: str = "it") -> Self:
+        """The set that `to_json` gave; `where` it was, for an error.
+
+        Raises:
+            ParameterError: it is something else.
+        """
+        if not isinstance(held, Mapping) or held.get("kind") != _KIND:
+            raise ParameterError(
+                f"{where} is JSON, but no unit set; such files are written by analyses that find"
+                " units, as in `ganprobe run swap`"
+            )
         if held.get("version") != _VERSION:
             raise ParameterError(
-                f"{path} is a unit set of version {held.get('version')!r}, and this is ganprobe for"
-                f" version {_VERSION}"
+                f"{where} is a unit set of version {held.get('version')!r}, and this is ganprobe"
+                f" for version {_VERSION}"
             )
+        return cls._of(held, where)
+
+    @classmethod
+    def _of(cls, held: Mapping[str, Any], where: str) -> Self:
         units, site = held.get("units"), held.get("site", "")
         generator, found = held.get("generator", {}), held.get("found", {})
         are_units = isinstance(units, list) and all(type(unit) is int for unit in units)
@@ -90,26 +110,31 @@ class UnitSet:
             isinstance(record, dict) for record in (generator, found)
         ):
             raise ParameterError(
-                f"{path} is a damaged unit set: it needs units (a list of whole numbers), and may"
+                f"{where} is a damaged unit set: it needs units (a list of whole numbers), and may"
                 " have site, generator and found"
             )
         assert isinstance(units, list)
         try:
             return cls(tuple(units), site, generator, found)
         except ParameterError as error:
-            raise ParameterError(f"{path}: {error}") from error
+            raise ParameterError(f"{where}: {error}") from error
 
     def write(self, path: Path | str) -> None:
-        """Write it to a file, which is whole or not there."""
+        """Write it to a file, which is whole or not there.
+
+        Raises:
+            ParameterError: the file cannot be written.
+        """
         target = Path(path)
-        partial = target.with_name(f"{target.name}.partial")
+        partial = target.parent / f"{target.name}.partial"
         try:
             partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
             partial.replace(target)
         except OSError as error:
             raise ParameterError(f"cannot write {path}: {error.strerror}") from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # the error above says what is wrong
+                partial.unlink()
 
     def to_json(self) -> dict[str, Any]:
         """As the file holds it."""
@@ -144,3 +169,30 @@ class UnitSet:
         if not (site or self.site):
             raise ParameterError(f"of which site are the units {self.numbers}? Give --site")
         return f"{site or self.site}#{self.numbers}"
+
+
+def _whole(units: Iterable[object]) -> tuple[int, ...]:
+    try:
+        given = tuple(units)
+        read = tuple(index(unit) for unit in given)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ParameterError(f"units are whole numbers, as in (3, 7), got {units!r}") from error
+    if any(isinstance(unit, bool) for unit in given):
+        raise ParameterError(f"units are whole numbers, as in (3, 7), got {units!r}")
+    check_distinct(read)
+    return read
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "tolist"):  # of NumPy or torch
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str | int | float | None):
+        return value
+    raise ParameterError(f"a unit set was found with {value!r}; give numbers, text, lists, dicts")

@@ -9,7 +9,16 @@ import pytest
 import xarray
 from matplotlib.figure import Figure as Drawing
 
-from ganprobe import Array, Figure, GanprobeError, OutputExistsError, PluginError, Result, Table
+from ganprobe import (
+    Array,
+    Figure,
+    GanprobeError,
+    OutputExistsError,
+    PluginError,
+    Result,
+    Table,
+    UnitSet,
+)
 from ganprobe.provenance import Provenance
 from ganprobe.results import result_folder
 
@@ -166,3 +175,73 @@ def test_arrays_that_do_not_fit_their_dimensions_are_refused() -> None:
         Result(arrays={"a": Array(np.zeros((2, 3)), ("x",))})
     with pytest.raises(PluginError, match="'x' is 3 long in array 'b', 2 before"):
         Result(arrays={"a": Array(np.zeros(2), ("x",)), "b": Array(np.zeros(3), ("x",))})
+
+
+def with_sets(**sets: UnitSet) -> Result:
+    return Result(findings=["Found."], unit_sets=sets)
+
+
+def test_unit_sets_are_files_of_their_own_that_the_result_lists(tmp_path: Path) -> None:
+    best = UnitSet((7, 3, 4, 5), "conv2", {"name": "tiny"}, {"effect": float("nan")})
+    files = save(tmp_path / "out", Result(unit_sets={"greedy 20": best, "a.b": UnitSet((1,))}))
+    held = tmp_path / "out" / "units"
+    assert {held / "greedy 20.json", held / "a.b.json"} < set(files)
+    assert {file.name for file in held.iterdir()} == {"greedy 20.json", "a.b.json"}
+    assert UnitSet.read(held / "greedy 20.json") == best
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["unit_sets"] == {
+        "greedy 20": {"file": "units/greedy 20.json", "units": "conv2#7,3-5"},
+        "a.b": {"file": "units/a.b.json", "units": "1"},
+    }
+
+
+def test_a_result_without_unit_sets_has_no_folder_for_them(tmp_path: Path) -> None:
+    save(tmp_path / "out", example())
+    assert not (tmp_path / "out" / "units").exists()
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["unit_sets"] == {}
+
+
+def test_replacing_drops_old_unit_sets_and_keeps_somebody_elses(tmp_path: Path) -> None:
+    held = tmp_path / "out" / "units"
+    save(tmp_path / "out", with_sets(old=UnitSet((1,)), both=UnitSet((2,))))
+    UnitSet((9,)).write(held / "mine.json")
+    save(tmp_path / "out", with_sets(both=UnitSet((3,))), overwrite=True)
+    assert {file.name for file in held.iterdir()} == {"both.json", "mine.json"}
+    assert UnitSet.read(held / "both.json").units == (3,)
+    assert UnitSet.read(held / "mine.json").units == (9,)
+
+
+def test_a_result_of_before_there_were_unit_sets_can_be_replaced(tmp_path: Path) -> None:
+    save(tmp_path / "out", example())
+    path = tmp_path / "out" / "result.json"
+    record = json.loads(path.read_text())
+    del record["unit_sets"]
+    path.write_text(json.dumps(record))
+    save(tmp_path / "out", with_sets(new=UnitSet((3,))), overwrite=True)
+    assert UnitSet.read(tmp_path / "out" / "units" / "new.json").units == (3,)
+    assert not (tmp_path / "out" / "figures" / "bars.png").exists()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "a\nb", "50%"])
+def test_a_unit_set_is_named_as_a_file_can_be(name: str) -> None:
+    with pytest.raises(PluginError, match="cannot name an array, dimension, figure or unit set"):
+        Result(unit_sets={name: UnitSet((1,))})
+
+
+def test_something_else_at_the_place_of_a_unit_set_leaves_the_old_result(tmp_path: Path) -> None:
+    save(tmp_path / "out", example())
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    (tmp_path / "out" / "units" / "new.json").mkdir(parents=True)
+    with pytest.raises(OutputExistsError, match=r"new\.json is a folder where a file must go"):
+        save(tmp_path / "out", with_sets(new=UnitSet((1,))), overwrite=True)
+    (tmp_path / "out" / "units" / "new.json").rmdir()
+    (tmp_path / "out" / "units").rmdir()
+    (tmp_path / "out" / "units").touch()
+    with pytest.raises(GanprobeError, match=r"cannot write .*out: File exists; choose another"):
+        save(tmp_path / "out", with_sets(new=UnitSet((1,))), overwrite=True)
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+
+
+def test_a_name_too_long_for_a_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(GanprobeError, match=r"cannot write .*: File name too long"):
+        save(tmp_path / "out", with_sets(**{"a" * 250: UnitSet((1,))}))
+    assert list(tmp_path.iterdir()) == []

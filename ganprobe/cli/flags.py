@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from ganprobe.indices import format_indices
+
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
@@ -86,13 +88,11 @@ def values_of(params: type[Params], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choices(field: FieldInfo) -> dict[str, Any]:
-    """The values of a `Literal`, alone or in a tuple, by how they are written."""
-    annotation = field.annotation
-    if get_origin(annotation) is tuple:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) is not Literal:
-        return {}
-    return {str(choice): choice for choice in get_args(annotation)}
+    """The values of a `Literal`, alone, in a tuple or list, or beside None, as written."""
+    for annotation in (field.annotation, *get_args(field.annotation)):
+        if get_origin(annotation) is Literal:
+            return {str(choice): choice for choice in get_args(annotation)}
+    return {}
 
 
 def _flag(name: str, field: FieldInfo) -> click.Option:
@@ -135,9 +135,17 @@ def _help(field: FieldInfo) -> str:
     notes = [_limit(bound) for bound in field.metadata if _limit(bound)]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     if default not in (None, (), [], ""):
-        notes.append(f"default: {default}")
+        notes.append(f"default: {_as_written(default, field)}")
     text = field.description or ""
     return f"{text}  [{'; '.join(notes)}]" if notes else text
+
+
+def _as_written(default: object, field: FieldInfo) -> str:
+    from ganprobe.params import Indices
+
+    if not isinstance(default, tuple):
+        return str(default)
+    return format_indices(default) if _is_of(Indices, field) else ", ".join(map(str, default))
 
 
 def _limit(bound: object) -> str:
