@@ -21,7 +21,7 @@ __all__ = ["MOST_TRIED", "choose_latents"]
 MOST_TRIED = 50_000
 """Samples of a seed that are looked at for those that meet a condition."""
 
-_BATCH = 250
+_BATCH = 64
 
 
 def choose_latents(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from described import read_described
-from ganprobe import Ablate, ActivationStore, Latents, Probe, Swap, search_units
+from ganprobe import Ablate, ActivationStore, Context, Latents, Probe, Swap, search_units
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 FOLDER = Path(os.environ.get("GANPROBE_TEST_WEIGHTS", BESIDE))
@@ -79,10 +80,22 @@ def test_greedy_swaps_find_the_units_that_a_plain_loop_found(n_picks: int) -> No
     assert greedy_swaps(n_picks) == golden["eval"]["indices"][:n_picks]
 
 
-@pytest.mark.parametrize("method", ["auto", "replay"])
-def test_a_greedy_search_finds_the_units_that_a_plain_loop_found(method: str) -> None:
+@pytest.mark.parametrize("mode", ["eval", "sample"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "auto",
+        "additive",
+        "replay",
+        "batched",
+        pytest.param("single", marks=pytest.mark.slow),
+    ],
+)
+def test_a_greedy_search_finds_the_units_that_a_plain_loop_found(mode: Any, method: Any) -> None:
+    """The golden order of 20 picks, in both normalisation modes, by every method of a sweep."""
     golden = json.loads((FOLDER / "mnist_swap_gan_golden.json").read_text())
-    probe = Probe(read_described(DESCRIPTION))
+    golden = golden["per_sample" if mode == "sample" else "eval"]
+    probe = Probe(read_described(DESCRIPTION).with_normalisation(mode))
     stored = json.loads(DESCRIPTION.read_text())["stored_latents"]
     source, donor = (torch.tensor(stored[name][:1]) for name in ("ones", "threes"))
     base = probe.images(source)
@@ -91,10 +104,20 @@ def test_a_greedy_search_finds_the_units_that_a_plain_loop_found(method: str) ->
         source,
         Swap("act2", donor=Latents(donor)),
         lambda images: (images - base).square().flatten(1).mean(1),
-        method=method,  # type: ignore[arg-type]
+        method=method,
     )
-    assert list(found.units) == golden["eval"]["indices"]
-    assert found.how.method in ({method} if method == "replay" else {"additive", "replay"})
+    assert list(found.units) == golden["indices"]
+    if "mse_path" in golden:
+        assert found.values == pytest.approx(golden["mse_path"], abs=1e-4)
+    assert found.how.method == method or method == "auto"
+
+
+def test_latents_of_its_authors_are_read_from_their_file() -> None:
+    probe = Probe(read_described(DESCRIPTION))
+    context = Context(probe, 0, pytest.fail)
+    stored = json.loads(DESCRIPTION.read_text())["stored_latents"]
+    read = context.latents(f"@{DESCRIPTION}:stored_latents.threes")
+    assert torch.equal(read.z, torch.tensor(stored["threes"]))
 
 
 def test_its_activations_are_recorded(tmp_path: Path) -> None:

@@ -1,0 +1,294 @@
+"""What the experiment says: sentences, tables, arrays, figures, and sets for other analyses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ganprobe import Array, Context, Figure, Result, Table, UnitSet, draw_image_grid
+from ganprobe_swap.experiment import Experiment, Tested
+from ganprobe_swap.figures import draw_curves, draw_transfer, draw_units, overlaps
+from ganprobe_swap.images import progress_rows, strip_rows
+from ganprobe_swap.searching import Found
+from ganprobe_swap.verdicts import Rate
+
+_ROUNDING = 1e-9
+
+
+def make_result(done: Experiment, context: Context) -> Result:
+    """The result of an experiment."""
+    return Result(
+        findings=_findings(done, context),
+        arrays=_arrays(done),
+        coordinates={"size": done.sizes.tolist()},
+        tables=_tables(done),
+        figures=_figures(done, context),
+        unit_sets=_unit_sets(done, context),
+    )
+
+
+def own_rates(done: Experiment) -> list[tuple[Found | None, Rate, Rate]]:
+    """Each with its own pairs: how often they became their donor, and stayed their source."""
+    n_sizes = len(done.sizes)
+    rates: list[tuple[Found | None, Rate, Rate]] = []
+    for found in [*done.found, None]:
+        verdicts = done.curves["random" if found is None else found.name]
+        last = verdicts.of_sets(slice(n_sizes - 1, None, n_sizes))
+        rates.append((found, last.rate("donor"), last.rate("source")))
+    return rates
+
+
+def _findings(done: Experiment, context: Context) -> list[str]:
+    n_units, of = done.n_units, done.tensor.n_units
+    made = f"{len(done.pairs)} pairs, seed {context.seed}, {_mode(context)}"
+    findings = [
+        f"{n_units} of the {of} units of {done.site} were swapped, {done.pairs.kind} ({made})."
+    ]
+    if done.judge is not None:
+        findings += [_rate_finding(done, *rates) for rates in own_rates(done)]
+        findings += _transfer_findings(done)
+    findings += [_path_finding(one) for one in done.found]
+    findings += [
+        finding for one in done.found if len(one.units) > 1 for finding in [_overlap(done, one)]
+    ]
+    findings += [f"One for all, found for {one.kind}: {_shared(done, one)}."
+                 for one in done.found_elsewhere]  # fmt: skip
+    return findings
+
+
+def _mode(context: Context) -> str:
+    return f"normalisation {context.generator.normalisation}"
+
+
+def _rate_finding(done: Experiment, found: Found | None, becomes: Rate, stays: Rate) -> str:
+    name = "Random sets" if found is None else f"{found.objective.name}, {found.detail}"
+    of = "" if found is None else (" one set for all:" if found.is_one_for_all else " own sets:")
+    stayed = f"{stays.value:.2f} [{stays.low:.2f}, {stays.high:.2f}]"
+    return f"{name}:{of} called what the donor is {becomes}; still what the source is {stayed}."
+
+
+def _transfer_findings(done: Experiment) -> list[str]:
+    findings = []
+    for side in done.sides:
+        told = [f"{_label(one)} {one.verdicts.rate(_wants(one)).value:.2f}"
+                for one in done.tested if one.pairs is side.tested]  # fmt: skip
+        held_out = "held-out pairs" if side.held_out is not None else "the same pairs"
+        findings.append(f"On {len(side.tested)} {held_out}, {side.kind}: {', '.join(told)}.")
+    return findings
+
+
+def _path_finding(found: Found) -> str:
+    first = ", ".join(str(unit) for unit in found.units[0][:20])
+    more = ", ..." if found.units.shape[1] > 20 else ""
+    whose = "" if found.is_one_for_all else " (first pair)"
+    reached = f"{_number(found.base.mean())} to {_number(found.paths[:, -1].mean())}"
+    how = found.how.splitlines()[0]
+    return (
+        f"{found.objective.name}, {found.detail}: units {first}{more}{whose}; the objective went"
+        f" from {reached} (mean over pairs); {found.n_evaluated:,} sets evaluated, {how}."
+    )
+
+
+def _number(value: float) -> str:
+    """To four digits; what rounding left beside 0 is 0."""
+    return f"{value if abs(value) > _ROUNDING else 0.0:.4g}"
+
+
+def _overlap(done: Experiment, found: Found) -> str:
+    shared = overlaps(found.units)
+    chance = done.n_units**2 / done.tensor.n_units
+    return (
+        f"Is it the same units for every pair? {found.objective.name}, {found.strategy}: the sets"
+        f" of two pairs share {shared.mean():.1f} of {done.n_units} units (from {shared.min()} to"
+        f" {shared.max()}); by chance {chance:.1f}."
+    )
+
+
+def _shared(done: Experiment, elsewhere: Found) -> str:
+    same = next(one for one in done.found if one.strategy == elsewhere.strategy)
+    n_shared = len(set(same.units[0].tolist()) & set(elsewhere.units[0].tolist()))
+    return f"{n_shared} of {done.n_units} units are those found for {done.pairs.kind}"
+
+
+def _label(tested: Tested) -> str:
+    return "random" if tested.found is None else f"{tested.found.name}"
+
+
+def _wants(tested: Tested) -> str:
+    return "donor" if tested.found is None else tested.found.objective.wants
+
+
+def _tables(done: Experiment) -> dict[str, Table]:
+    tables = {"sets": _sets_table(done)}
+    if done.judge is not None:
+        tables |= {"success": _success_table(done), "transfer": _transfer_table(done)}
+    return tables
+
+
+def _sets_table(done: Experiment) -> Table:
+    rows = [
+        (one.kind, one.objective.name, one.detail, number, " ".join(map(str, units)),
+         float(base), float(path[-1]))
+        for one in [*done.found, *done.found_elsewhere]
+        for number, (units, base, path) in enumerate(
+            zip(one.units.tolist(), one.base, one.paths, strict=True))
+    ]  # fmt: skip
+    columns = ("pairs", "objective", "strategy", "set", "units", "unedited", "edited")
+    return Table(columns, tuple(rows), "Each set, its units in the order of their picks.")
+
+
+def _success_table(done: Experiment) -> Table:
+    rows = [
+        ("" if found is None else found.objective.name,
+         "random" if found is None else found.detail,
+         *_numbers(becomes), *_numbers(stays), becomes.n, becomes.n_sets)
+        for found, becomes, stays in own_rates(done)
+    ]  # fmt: skip
+    columns = ("objective", "strategy", "donor", "donor low", "donor high", "source",
+               "source low", "source high", "pairs", "sets")  # fmt: skip
+    text = (
+        "Share of edited images that are called what the donor or what the source is, with 95 %"
+        " intervals; each pair with its own set, where there is one for each."
+    )
+    return Table(columns, tuple(rows), text)
+
+
+def _transfer_table(done: Experiment) -> Table:
+    rows = []
+    for one in done.tested:
+        becomes, stays = one.verdicts.rate("donor"), one.verdicts.rate("source")
+        found = "random" if one.found is None else f"{one.found.name} on {one.found.kind}"
+        rows.append((found, one.pairs.kind, *_numbers(becomes), *_numbers(stays), becomes.n,
+                     becomes.n_sets))  # fmt: skip
+    columns = ("found", "tested on", "donor", "donor low", "donor high", "source", "source low",
+               "source high", "pairs", "sets")  # fmt: skip
+    return Table(columns, tuple(rows), "Every set on pairs that it was not found on.")
+
+
+def _numbers(rate: Rate) -> tuple[float, float, float]:
+    return rate.value, rate.low, rate.high
+
+
+def _arrays(done: Experiment) -> dict[str, Array]:
+    arrays: dict[str, Array] = {
+        "random units": Array(done.random.units, ("draw", "pick"), "", "random sets, nested"),
+    }
+    for name, paths in done.random.paths.items():
+        text = f"objective {name} with the first units of random sets, mean over pairs"
+        arrays[f"{_plain(name)} random path"] = Array(paths, ("draw", "pick"), "", text)
+    for one in done.found:
+        own = "set" if one.is_one_for_all else "pair"
+        text = f"{one.objective.name}, {one.detail}"
+        name = _plain(one.name)
+        arrays[f"{name} units"] = Array(one.units, (own, "pick"), "", f"units found: {text}")
+        arrays[f"{name} path"] = Array(one.paths, (own, "pick"), "", f"objective: {text}")
+    for name, verdicts in done.curves.items():
+        if name != "random":
+            text = "column of the judge that the edited image has most of, after so many units"
+            arrays[f"{_plain(name)} called"] = Array(verdicts.called, ("size", "pair"), "", text)
+    return arrays
+
+
+def _plain(name: str) -> str:
+    """A name that a dataset and a file can have."""
+    return "".join(sign if sign.isalnum() or sign in "_.-" else "_" for sign in name).lstrip("-.")
+
+
+def _unit_sets(done: Experiment, context: Context) -> dict[str, UnitSet]:
+    identity = context.generator.to_json()
+    generator = {key: identity[key] for key in ("name", "weights_sha256", "normalisation")}
+    sets = {}
+    for one in done.found:
+        if one.strategy == "given":
+            continue
+        for number, units in enumerate(one.units[: done.params.n_shown].tolist()):
+            own = "" if len(one.units) == 1 else f"-pair{number}"
+            found = _how_found(done, context, one, number)
+            name = f"{_plain(one.name)}-{done.n_units}{own}"
+            sets[name] = UnitSet(tuple(units), str(done.site), generator, found)
+    if not done.found or all(one.strategy == "given" for one in done.found):
+        found = {"analysis": "swap", "strategy": "random", "seed": context.seed, "draw": 0}
+        units = tuple(done.random.units[0].tolist())
+        sets[f"random-{done.n_units}"] = UnitSet(units, str(done.site), generator, found)
+    return sets
+
+
+def _how_found(done: Experiment, context: Context, one: Found, number: int) -> dict[str, object]:
+    return {
+        "analysis": "swap",
+        "objective": one.objective.name,
+        "strategy": one.detail,
+        "pairs": one.kind,
+        "n_pairs": len(done.pairs) if one.is_one_for_all else 1,
+        "pair": None if one.is_one_for_all else number,
+        "seed": context.seed,
+        "base": float(one.base[number]),
+        "path": [float(value) for value in one.paths[number]],
+    }
+
+
+def _figures(done: Experiment, context: Context) -> dict[str, Figure]:
+    made = (
+        f"{context.generator.name}, {_mode(context)}; {done.site}; {done.pairs.kind};"
+        f" {len(done.pairs)} pairs, seed {context.seed}"
+    )
+    n_units, of = done.n_units, done.tensor.n_units
+    verdict = "" if done.judge is None else f"; in quotes what {done.judge.measure.name!r} sees"
+    rows, labels, columns = strip_rows(context, done)
+    figures = {
+        "strip": Figure(
+            draw_image_grid(
+                rows, title=f"{n_units} of {of} units of {done.site} swapped: {done.pairs.kind}",
+                note=f"Red: brighter than the source, blue: darker{verdict}, framed where it"
+                " succeeded." if verdict else "Red: brighter than the source, blue: darker.",
+                row_labels=labels, column_labels=columns, made=made,
+            ),
+            "Source, donor, what each strategy makes of it, and the difference to the source.",
+        )
+    }  # fmt: skip
+    rows, labels, columns = progress_rows(context, done)
+    figures["progressive"] = Figure(
+        draw_image_grid(
+            rows, title=f"Unit by unit: {done.pairs.name(0)}, {done.pairs.kind}",
+            note=f"The units of one order, nested{verdict}.", row_labels=labels,
+            column_labels=columns, made=made,
+        ),
+        "One pair, with more and more units swapped.",
+    )  # fmt: skip
+    if done.found:
+        title = f"What swapping units of {done.site} does, {done.pairs.kind}"
+        drawn = draw_curves(done, title=title, made=made)
+        figures["curve"] = Figure(drawn, "Each objective against the number of units swapped.")
+    own = [one for one in done.found if len(one.units) > 1]
+    if own:
+        drawn = draw_units(done, own, title="Which units are chosen", made=made)
+        figures["units"] = Figure(drawn, "How many pairs chose each unit; how much sets share.")
+    if done.judge is not None:
+        figures["transfer"] = _transfer_figure(done, made)
+    return figures
+
+
+def _transfer_figure(done: Experiment, made: str) -> Figure:
+    rows: list[tuple[str, Sequence[Rate]]] = []
+    kinds = [f"{side.kind}\n(n = {len(side.tested)})" for side in done.sides]
+    for found in [*done.found, *done.found_elsewhere, None]:
+        mine = [one for one in done.tested if one.found is found]
+        rates = [one.verdicts.rate(_wants(one)) for one in mine]
+        rows.append((_row_label(found, rates[0]), rates))
+    title = (
+        f"Do {done.n_units} units work elsewhere? Share of edited images that show what they should"
+    )
+    return Figure(
+        draw_transfer(rows, kinds, title=title, made=made),
+        "Sets of units on pairs that they were not found on.",
+    )
+
+
+def _row_label(found: Found | None, rate: Rate) -> str:
+    if found is None:
+        return f"random ({rate.n_sets} sets)"
+    goal = "" if found.objective.wants == "donor" else ", should stay"
+    each = f"each of {rate.n_sets} pairs' own" if rate.n_sets > 1 else "one set"
+    return f"{found.objective.name}, {found.strategy}{goal}\n{each}, of {found.kind}"
+
+
+__all__ = ["make_result", "own_rates"]
