@@ -91,12 +91,14 @@ __all__ = [
     "control_band",
     "draw_image_grid",
     "hookimpl",
+    "kernel_levels",
     "load",
     "mean_interval",
     "merge_stores",
     "paired_effects",
     "plain_axes",
     "random_units",
+    "read_region",
     "search_units",
     "share",
     "sign",
@@ -144,6 +146,7 @@ if TYPE_CHECKING:
     from ganprobe.generators import Generator
     from ganprobe.hookspecs import hookimpl
     from ganprobe.interventions import Ablate, Apply, Intervention, Patch, Scale, Shift, Swap
+    from ganprobe.kernels import kernel_levels
     from ganprobe.latents import Latents, LatentSpace
     from ganprobe.layers import Layer, LayerTable
     from ganprobe.loaders import GeneratorLoader
@@ -152,6 +155,7 @@ if TYPE_CHECKING:
     from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
     from ganprobe.recordings import Recording
+    from ganprobe.regions import read_region
     from ganprobe.replay import ReplayPlan
     from ganprobe.results import Array, Figure, Result, Table
     from ganprobe.runs import Run
@@ -205,6 +209,7 @@ _HOMES = {
     "generators": ("Generator",),
     "hookspecs": ("hookimpl",),
     "interventions": ("Ablate", "Apply", "Intervention", "Patch", "Scale", "Shift", "Swap"),
+    "kernels": ("kernel_levels",),
     "layers": ("Layer", "LayerTable"),
     "latents": ("LatentSpace", "Latents"),
     "loaders": ("GeneratorLoader",),
@@ -213,6 +218,7 @@ _HOMES = {
     "probe": ("Probe",),
     "provenance": ("Provenance",),
     "recordings": ("Recording",),
+    "regions": ("read_region",),
     "replay": ("ReplayPlan",),
     "results": ("Array", "Figure", "Result", "Table"),
     "runs": ("Run",),

@@ -18,7 +18,7 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"
 ROWS = [
     {"errors"},
     {"indices", "nested", "progress", "transfer"},
-    {"drawing", "effects", "sample_choices", "unit_sets"},
+    {"drawing", "effects", "regions", "sample_choices", "unit_sets"},
     {"params", "sites", "latents", "latent_files", "provenance"},
     {"layers", "recordings"},
     {"interventions"},
@@ -30,7 +30,7 @@ ROWS = [
     {"replay"},
     {"sweeps"},
     {"probe", "loaders"},
-    {"activation_source", "attribution", "chosen_samples"},
+    {"activation_source", "attribution", "chosen_samples", "kernels"},
     {"search"},
     {"results"},
     {"analysis", "stored_statistics"},

@@ -28,7 +28,8 @@ def test_the_wheel_holds_the_package_and_every_plugin(distributions: Path) -> No
     (wheel,) = distributions.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"ganprobe", "ganprobe_traversal", "ganprobe_units", "ganprobe_zoo"}
+    plugins = {"ablation", "maps", "swap", "traversal", "units", "veto", "zoo"}
+    assert tops == {"ganprobe", *(f"ganprobe_{name}" for name in plugins)}
     assert "ganprobe/py.typed" in names
     assert "ganprobe_zoo/weights/digits-generator.safetensors" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -60,8 +61,12 @@ def test_the_wheel_installed_elsewhere_finds_the_plugins(
 
     listed = json.loads(run("-m", "ganprobe", "plugins", "--json"))
     assert {plugin["name"]: plugin["state"] for plugin in listed} == {
+        "ablation": "loaded",
+        "maps": "loaded",
+        "swap": "loaded",
         "traversal": "loaded",
         "units": "loaded",
+        "veto": "loaded",
         "zoo": "loaded",
     }
     program = (

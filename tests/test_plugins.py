@@ -138,8 +138,12 @@ def test_a_plugin_can_be_switched_off(
 
 def test_the_first_party_plugins_are_found() -> None:
     assert {plugin.name: plugin.state for plugin in plugins()} == {
+        "ablation": "loaded",
+        "maps": "loaded",
+        "swap": "loaded",
         "traversal": "loaded",
         "units": "loaded",
+        "veto": "loaded",
         "zoo": "loaded",
     }
 

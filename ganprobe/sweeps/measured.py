@@ -14,6 +14,8 @@ from ganprobe.sweeps.agreement import difference, tolerance
 
 __all__ = ["Measured", "Objective"]
 
+_MOST_IMAGES = 128
+
 Objective = Measure | Callable[[Tensor], Tensor]
 """A measure, which sees images in [0, 1]; or a function of images as the generator gives them."""
 
@@ -68,9 +70,10 @@ class Measured:
         return values if values.ndim == 2 else values[:, None]
 
     def _joined(self, images: Tensor) -> Tensor:
+        at_once = max(1, _MOST_IMAGES // images.shape[1])  # variants; more are slower, not faster
         with torch.no_grad():
-            values = self.of_batch(images.flatten(0, 1).clone())
-        return values.view(*images.shape[:2], -1)
+            parts = [self.of_batch(part.flatten(0, 1).clone()) for part in images.split(at_once)]
+        return torch.cat(parts).view(*images.shape[:2], -1)
 
     def _agree(self, images: Tensor) -> bool:
         alone = self.alone(images).double()

@@ -20,10 +20,10 @@ from ganprobe import (
     SiteError,
     SiteTensor,
     Swap,
+    kernel_levels,
+    read_region,
 )
 from ganprobe_veto import VetoParams
-from ganprobe_veto.kernels import silenced
-from ganprobe_veto.regions import read_region
 
 _USUAL_SHARE = 0.16
 _RANDOM_UNITS, _RANDOM_SETS = 1, 2  # streams of the seed
@@ -159,8 +159,10 @@ def _levels(
         return None, tensor.site, "swap of {} with the donor's"
     to = "zero" if params.to is None else params.to.strip()
     if to == "kernel":
-        layer, biases = silenced(context, tensor, source[: params.batch_size])
-        return biases, layer, f"silencing of the kernels of {{}} in {layer}"
+        output, made = kernel_levels(context.probe, tensor)
+        biases = made[output.site][0].movedim(output.unit_axis - 1, 0).flatten(1)[:, 0]
+        words = f"silencing of the kernels of {{}} in {output.site}"
+        return tuple(biases.tolist()), output.site, words
     if to == "mean":
         means = _unit_means(context, tensor, source, params.batch_size)
         return means, tensor.site, "ablation of {} to the mean"

@@ -26,12 +26,12 @@ from ganprobe import (
     SiteError,
     UnknownNameError,
     load,
+    read_region,
 )
 from ganprobe_veto import Veto, VetoParams
 from ganprobe_veto.courses import follow
 from ganprobe_veto.damping import Damping, find_damping
 from ganprobe_veto.pairs import choose_pairs
-from ganprobe_veto.regions import read_region
 from ganprobe_veto.saturation import flat_share
 from ganprobe_veto.trace import Trace, trace_edit
 from subjects import random_network
@@ -307,10 +307,10 @@ def test_a_silenced_kernel_is_one_whose_weights_are_zero() -> None:
 
 
 def test_a_site_that_no_kernels_make_is_refused() -> None:
-    with pytest.raises(ParameterError, match="no convolution before it has 8 units; give --to zer"):
+    with pytest.raises(ParameterError, match="no convolution or linear layer ahead of 1 has its 8"):
         traced(tiny(), site="1", donor=None, to="kernel")
     mixed = linear(nn.Softmax(dim=1))
-    with pytest.raises(ParameterError, match="the kernel of unit 0 in 1 changes 9 units there"):
+    with pytest.raises(ParameterError, match="a unit of 1, the layer that could feed 2, changes"):
         traced(mixed, site="2", donor=None, to="kernel")
 
 
@@ -376,7 +376,7 @@ def test_a_set_that_was_saved_says_its_site(tmp_path: Path) -> None:
         ({"site": "2", "to": "zero"}, "--donor 100-106 asks for a swap and --to zero for an abla"),
         ({"site": "2", "donor": None, "to": "up"}, "'up' is no level; write zero, mean, a number"),
         ({"site": "2", "region": "inside"}, "'inside' is no region; write left, right, top, bot"),
-        ({"site": "2", "region": "0.5,0,0.2,1"}, "'0.5,0,0.2,1' is no region"),
+        ({"site": "2", "region": "0.5,0,0.2,1"}, "'0.5,0,0.2,1': a box is LEFT,TOP"),
         ({"site": "2", "region": "@no.png"}, "cannot read the mask no.png"),
         ({"site": "2", "strength": 0.0}, "nothing was edited: the swap of 1 of 6 random units of"),
         ({"site": "2", "strength": 1.5}, "--strength: input should be less than or equal to 1"),
