@@ -15,7 +15,7 @@ from ganprobe import COLOURS, CONTROL_COLOUR, control_band, plain_axes, sign
 from ganprobe_swap.experiment import Experiment
 from ganprobe_swap.objectives import Objective
 from ganprobe_swap.searching import Found
-from ganprobe_swap.verdicts import Rate, Verdicts
+from ganprobe_swap.verdicts import Rate
 
 _STYLES = {
     "given": "-",
@@ -115,13 +115,11 @@ def _draw_paths(axes: Axes, done: Experiment, objective: Objective) -> None:
 
 
 def _draw_rates(axes: Axes, done: Experiment, objective: Objective) -> None:
-    wants = objective.wants
-    random = done.curves["random"]
-    n_sizes = len(done.sizes)
-    rates = [_of_size(random, place, n_sizes).rate(wants) for place in range(n_sizes)]
-    axes.fill_between(done.sizes, [rate.low for rate in rates], [rate.high for rate in rates],
-                      color=CONTROL_COLOUR, alpha=0.25, lw=0)  # fmt: skip
-    axes.plot(done.sizes, [rate.value for rate in rates], color=CONTROL_COLOUR, lw=1.2)
+    wants, n_sizes = objective.wants, len(done.sizes)
+    draws = _rates_of_draws(done, wants)
+    low, high = control_band(draws)
+    axes.fill_between(done.sizes, low, high, color=CONTROL_COLOUR, alpha=0.25, lw=0)
+    axes.plot(done.sizes, draws.mean(0), color=CONTROL_COLOUR, lw=1.2)
     for one in done.found:
         if one.objective is not objective:
             continue
@@ -177,9 +175,12 @@ def _draw_overlaps(axes: Axes, done: Experiment, found: Found) -> None:
     axes.legend(frameon=False, fontsize=7.5, loc="upper right")
 
 
-def _of_size(verdicts: Verdicts, place: int, n_sizes: int) -> Verdicts:
-    """Of sets ordered by draw and size, those of one size."""
-    return verdicts.of_sets(slice(place, None, n_sizes))
+def _rates_of_draws(done: Experiment, wants: str) -> NDArray[np.float64]:
+    """(draw, size) the share of pairs in which a random set of that size succeeded."""
+    random = done.curves["random"]
+    hits = random.called == (random.donor if wants == "donor" else random.source)
+    rates: NDArray[np.float64] = hits.reshape(-1, len(done.sizes), hits.shape[1]).mean(2)
+    return rates
 
 
 def _line(found: Found) -> dict[str, Any]:

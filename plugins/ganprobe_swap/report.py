@@ -69,7 +69,7 @@ def _rate_finding(done: Experiment, found: Found | None, becomes: Rate, stays: R
 def _transfer_findings(done: Experiment) -> list[str]:
     findings = []
     for side in done.sides:
-        told = [f"{_label(one)} {one.verdicts.rate(_wants(one)).value:.2f}"
+        told = [f"{_label(done, one)} {one.verdicts.rate(_wants(one)).value:.2f}"
                 for one in done.tested if one.pairs is side.tested]  # fmt: skip
         held_out = "held-out pairs" if side.held_out is not None else "the same pairs"
         findings.append(f"On {len(side.tested)} {held_out}, {side.kind}: {', '.join(told)}.")
@@ -109,8 +109,11 @@ def _shared(done: Experiment, elsewhere: Found) -> str:
     return f"{n_shared} of {done.n_units} units are those found for {done.pairs.kind}"
 
 
-def _label(tested: Tested) -> str:
-    return "random" if tested.found is None else f"{tested.found.name}"
+def _label(done: Experiment, tested: Tested) -> str:
+    if tested.found is None:
+        return "random"
+    elsewhere = tested.found.kind != done.pairs.kind
+    return tested.found.name + (f" found for {tested.found.kind}" if elsewhere else "")
 
 
 def _wants(tested: Tested) -> str:
@@ -288,6 +291,8 @@ def _row_label(found: Found | None, rate: Rate) -> str:
         return f"random ({rate.n_sets} sets)"
     goal = "" if found.objective.wants == "donor" else ", should stay"
     each = f"each of {rate.n_sets} pairs' own" if rate.n_sets > 1 else "one set"
+    if found.strategy == "given":
+        return f"the units given{goal}"
     return f"{found.objective.name}, {found.strategy}{goal}\n{each}, of {found.kind}"
 
 

@@ -97,7 +97,7 @@ def search(
         pairs.kind,
         objective,
         strategy,
-        found[0].strategy,
+        f"joint {found[0].strategy}" if strategy == "joint" else found[0].strategy,
         np.array([one.units for one in found]),
         np.array([one.values for one in found]),
         np.array([one.base for one in found]),
