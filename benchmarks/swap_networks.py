@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ SUBJECTS = (
 )
 
 Step = Callable[[Tensor], Tensor]
+Normalisation = Literal["eval", "sample", "batch"]
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,26 @@ def read_subject(key: str, described: Path | None, device: str) -> Subject:
             subject = _digits(int(units))
         case "described":
             assert described is not None  # the command line has seen to it
-            subject = _described(described, int(units))
+            return described_subject(described, int(units), "eval", device)
         case _:
             subject = _style_gan2()
     subject.generator.module.requires_grad_(False).to(device)
+    return subject
+
+
+def described_subject(
+    description: Path, n_units: int, normalisation: Normalisation, device: str
+) -> Subject:
+    """A described generator, at its last layer that returns so many feature maps."""
+    generator = read_described(description).with_normalisation(normalisation)
+    generator.module.requires_grad_(False)
+    activation, names = generator.sample(1).z, list[str]()
+    for name, layer in _in_order(generator.module):
+        activation = layer(activation)
+        if activation.ndim == 4 and activation.shape[1] == n_units:
+            names.append(name)
+    subject = _in_sequence(f"`{generator.name}`", generator, names[-1], picks=(20, 10))
+    generator.module.to(device)
     return subject
 
 
@@ -130,17 +147,6 @@ def _dcgan(n_units: int) -> Subject:
 def _digits(n_units: int) -> Subject:
     layer = {256: "fc1", 128: "conv2"}[n_units]
     return _in_sequence("`digits`", gp.load("digits"), layer, picks=(20, 10))
-
-
-def _described(description: Path, n_units: int) -> Subject:
-    """At its last layer that returns so many feature maps."""
-    generator = read_described(description)
-    activation, names = generator.sample(1).z, list[str]()
-    for name, layer in _in_order(generator.module):
-        activation = layer(activation)
-        if activation.ndim == 4 and activation.shape[1] == n_units:
-            names.append(name)
-    return _in_sequence(f"`{generator.name}`", generator, names[-1], picks=(20, 10))
 
 
 def _style_gan2() -> Subject:

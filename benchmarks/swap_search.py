@@ -12,6 +12,10 @@ chooses and with each that it does not refuse. A search counts from the latents 
 donor's forward included; ganprobe starts with a new probe each time. All must pick the same units
 in the same order, or there are no figures.
 
+``--only students`` and ``--only students-jointly`` are the searches of `swap_students.py` on the
+described generator, where by hand only the layers after the site run for each candidate. Of the
+joint ones the way by hand is timed for the first 2 picks, and its time taken to go on so.
+
 The ways take turns in one process; a figure is the median over the rounds, a ratio the median of
 the rounds' ratios. On one CPU thread it is thread CPU time, else wall time; on CUDA of a
 synchronised search, with TF32 off. Peak memory is that of a process for each limit.
@@ -28,30 +32,34 @@ import json
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import ganprobe as gp
 from hook_overhead import Goal, print_table
-from machine import interleaved, median_ratio, print_machine
-from swap_networks import SUBJECTS, Step, Subject, read_subject, tiny
+from machine import print_machine
+from swap_figures import Figures, Way, clock, quickest
+from swap_networks import SUBJECTS, Subject, read_subject, tiny
+from swap_students import GOAL as STUDENTS_GOAL
+from swap_students import Split, experiments, golden_picks, split
+from swap_ways import (
+    BATCHED,
+    METHODS,
+    NAIVE,
+    Outcome,
+    Search,
+    batched,
+    naive,
+    way_of,
+    with_ganprobe,
+)
 
-Method = Literal["auto", "additive", "replay", "batched", "single"]
-
-NAIVE = "naive: a forward each"
-BATCHED = "batched: full forwards"
-METHODS: tuple[Method, ...] = ("auto", "replay", "additive")
+STUDENTS = ("students", "students-jointly")
 BATCHES = (8, 16, 32, 64)
-FLOOR_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 GOALS = {"dcgan-256": 5.0, "dcgan-128": 8.0, "digits-256": 8.0, "digits-128": 15.0,
          "stylegan2": 2.3}  # fmt: skip
 LIMITS = (16, 64, 256, None)
@@ -59,359 +67,58 @@ MEMORY_SUBJECTS = ("dcgan-128", "stylegan2")
 MIB = 2**20
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
-Clock = Callable[[], float]
-Score = Callable[[list[int], list[int]], list[float]]
 
-
-class Outcome(NamedTuple):
-    """What a search found, and how.
-
-    Args:
-        picks: the units, in order.
-        values: the objective after each pick.
-        note: which method, and why.
-    """
-
-    picks: tuple[int, ...]
-    values: tuple[float, ...]
-    chunk: int | None = None
-    note: str = ""
-    plan: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """One search: move the image of `latents` toward the donor's by swapping units.
-
-    Args:
-        latents, donor: one sample each.
-        target: the donor's image.
-        units: the candidates.
-    """
-
-    subject: Subject
-    latents: gp.Latents
-    donor: gp.Latents
-    target: Tensor
-    units: range
-    n_picks: int
-    device: str
-
-    @classmethod
-    def of(cls, subject: Subject, n_picks: int, device: str) -> Search:
-        """From sample 0 of seed 0 toward sample 0 of seed 5: no pick is near a tie (1e-5)."""
-        latents, donor = (subject.generator.sample(1, seed=seed) for seed in (0, 5))
-        z = donor.z.to(device)
-        units = range(subject.n_searched or subject.maps(z).shape[1])
-        return cls(subject, latents, donor, subject.images(z), units, n_picks, device)
-
-    @property
-    def n_candidates(self) -> int:
-        """How many sets of units are tried, all picks together."""
-        return sum(len(self.units) - pick for pick in range(self.n_picks))
-
-    @property
-    def z(self) -> Tensor:
-        """The sample's latents, where the generator is."""
-        return self.latents.z.to(self.device)
-
-    def distance(self, images: Tensor) -> Tensor:
-        """Images (n, channels, height, width) -> mean squared difference to the target (n,)."""
-        return (images - self.target).square().mean(dim=(1, 2, 3))
-
-    def greedy(self, score: Score) -> Outcome:
-        """By hand: `score` takes the picks so far and the candidates, and gives their values."""
-        picks, values = list[int](), list[float]()
-        for _ in range(self.n_picks):
-            left = [unit for unit in self.units if unit not in picks]
-            scores = score(picks, left)
-            best = min(range(len(left)), key=scores.__getitem__)  # the first of equals
-            picks.append(left[best])
-            values.append(scores[best])
-        return Outcome(tuple(picks), tuple(values))
-
-
-def naive(search: Search) -> Outcome:
-    """One forward hook, and a full forward of batch 1 for each candidate."""
-    subject, z = search.subject, search.z
-    donor, swapped = subject.maps(search.donor.z.to(search.device)), list[int]()
-
-    def swap(layer: nn.Module, given: object, maps: Tensor) -> None:
-        maps[:, swapped] = donor[:, swapped]
-
-    def score(picks: list[int], left: list[int]) -> list[float]:
-        scores: list[float] = []
-        for unit in left:
-            swapped[:] = [*picks, unit]
-            scores.append(search.distance(subject.images(z)).item())
-        return scores
-
-    with hooked(subject, swap):
-        return search.greedy(score)._replace(chunk=1)
-
-
-def batched(search: Search, size: int) -> Outcome:
-    """One forward hook, and a full forward for each batch of candidates."""
-    subject, z = search.subject, search.z
-    donor = subject.maps(search.donor.z.to(search.device))
-    picked, units = list[int](), torch.empty(0)
-
-    def swap(layer: nn.Module, given: object, maps: Tensor) -> None:
-        maps[:, picked] = donor[:, picked]
-        maps[torch.arange(len(maps), device=maps.device), units] = donor[0, units]
-
-    def score(picks: list[int], left: list[int]) -> list[float]:
-        nonlocal units
-        picked[:], scores = picks, list[Tensor]()
-        for units in torch.tensor(left, device=z.device).split(size):
-            scores.append(search.distance(subject.images(repeated(z, len(units)))))
-        values: list[float] = torch.cat(scores).tolist()
-        return values
-
-    with hooked(subject, swap):
-        return search.greedy(score)._replace(chunk=size)
-
-
-def repeated(sample: Tensor, n: int) -> Tensor:
-    """A batch of one sample, n times over."""
-    return sample.expand(n, *sample.shape[1:]).contiguous()
-
-
-@contextmanager
-def hooked(subject: Subject, hook: Callable[[nn.Module, object, Tensor], None]) -> Iterator[None]:
-    """One hook at the subject's layer while the block lasts."""
-    layer = subject.generator.module.get_submodule(subject.layer)
-    handle = layer.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def with_ganprobe(search: Search, method: Method, limit: int | None = None) -> Outcome:
-    """`search_units`, with a new probe; `limit` is in bytes."""
-    subject = search.subject
-    found = gp.search_units(
-        gp.Probe(subject.generator),
-        search.latents,
-        gp.Swap(subject.site, donor=search.donor),
-        search.distance,
-        n_units=search.n_picks,
-        strategy="greedy",
-        maximise=False,
-        method=method,
-        memory_limit=limit,
-    )
-    how, values = found.how, tuple(float(value) for value in found.values)
-    note = f"{how.method}: {how.reason}"
-    return Outcome(tuple(found.units), values, how.chunk, note, str(how.plan or ""))
-
-
-def way_of(method: str) -> str:
-    """The row of a method of ganprobe's."""
-    return f"**ganprobe**, {method}"
-
-
-class Timed(NamedTuple):
-    """Seconds, of a search or of the floor; what the search found."""
-
-    seconds: float
-    outcome: Outcome | None = None
-
-
-class Floor:
-    """What plain torch takes to put every candidate through a step, in its quickest batch.
-
-    Args:
-        step: what every candidate must go through.
-        given: what one candidate brings to it.
-        once: seconds that are spent once for all candidates.
-    """
-
-    def __init__(
-        self, step: Step, given: Tensor, n_candidates: int, now: Clock, once: float = 0.0
-    ) -> None:
-        self._n_candidates, self._now, self._once = n_candidates, now, once
-        self._size = quickest(step, given, FLOOR_BATCHES, now)
-        self._run = partial(step, repeated(given, self._size))
-        self.macs = multiply_adds(partial(step, given))
-
-    def __call__(self) -> Timed:
-        """Seconds for all candidates."""
-        each = least(self._run, self._now) / self._size
-        return Timed(self._n_candidates * each + self._once)
-
-
-def multiply_adds(forward: Callable[[], object]) -> int:
-    """Those of a forward's convolutions and matrix products."""
-    counter_of: Any = FlopCounterMode
-    with counter_of(display=False) as counter:
-        forward()
-    total: int = counter.get_total_flops()
-    return total // 2
-
-
-def quickest(step: Step, sample: Tensor, sizes: Sequence[int], now: Clock) -> int:
-    """The batch size at which a sample takes least time; none is tried beyond a slow one."""
-    best: dict[int, float] = {}
-    for size in sizes:
-        run = partial(step, repeated(sample, size))
-        run()
-        best[size] = least(run, now) / size
-        if best[size] > 1.3 * min(best.values()):
-            break
-    return min(best, key=best.__getitem__)
-
-
-def least(run: Callable[[], object], now: Clock) -> float:
-    """Seconds, the least of as many tries as fit in a tenth of a second, or of one."""
-    tries: list[float] = []
-    while sum(tries) < 0.1:
-        start = now()
-        run()
-        tries.append(now() - start)
-    return min(tries)
-
-
-def floors(search: Search, now: Clock) -> dict[str, Floor]:
-    """The floor of a replay from the site, and of one from the first linear layer after it."""
-    maps, tail = search.subject.maps(search.z), search.subject.tail(search.z)
-    convolved, images = tail.linear(maps), search.subject.images(search.z)
-    if not torch.allclose(tail.rest(convolved), images, atol=1e-4 * images.abs().max().item()):
-        raise SystemExit(f"{search.subject.name}: what comes after the site is not what was taken")
-    once = least(partial(tail.linear, maps), now)
-    n = search.n_candidates
-    return {
-        "the site": Floor(tail.whole, maps, n, now),
-        "the first linear layer": Floor(tail.rest, convolved, n, now, once),
-    }
-
-
-class Figures:
-    """What was measured for one search, round by round, and why the rest was not."""
-
-    def __init__(self, search: Search, n_rounds: int, now: Clock) -> None:
-        self.search, self.missing = search, dict[str, str]()
-        self.floors = floors(search, now)
-        ways = self._ways(now)
-        variants: list[Callable[[], Timed]] = [partial(timed, way, now) for way in ways.values()]
-        variants += self.floors.values()
-        rounds = interleaved(variants, n_rounds)
-        self._timed = dict(zip([*ways, *self.floors], rounds, strict=True))
-        self.outcomes = {way: self._agreed(way) for way in ways}
-
-    def seconds(self, name: str) -> list[float]:
-        """Of a way or a floor, round by round."""
-        return [one.seconds for one in self._timed[name]]
-
-    def ratio(self, name: str, other: str) -> float:
-        """How many times `other` `name` takes."""
-        return median_ratio(self.seconds(name), self.seconds(other))
-
-    def times_naive(self, way: str) -> str:
-        """How many times as fast as the naive way, with the extremes."""
-        both = zip(self.seconds(NAIVE), self.seconds(way), strict=True)
-        ratios = [theirs / ours for theirs, ours in both]
-        extremes = f" ({min(ratios):.2f} to {max(ratios):.2f})" if way != NAIVE else ""
-        return f"{statistics.median(ratios):.2f}{extremes}"
-
-    def _ways(self, now: Clock) -> Mapping[str, Callable[[], Outcome]]:
-        """Every way that is not refused."""
-        search = self.search
-        size = quickest(search.subject.images, search.z, BATCHES, now)
-        ways = {NAIVE: partial(naive, search), BATCHED: partial(batched, search, size)}
-        for method in METHODS:
-            try:
-                with_ganprobe(replace(search, n_picks=1), method)  # warm, as the others are by now
-                ways[way_of(method)] = partial(with_ganprobe, search, method)
-            except gp.GanprobeError as error:
-                if method == "auto":
-                    raise
-                self.missing[way_of(method)] = f"refused: {error}"
-        return ways
-
-    def _agreed(self, way: str) -> Outcome:
-        """What a way found in every round, or the end if the naive way found something else."""
-        wanted, *_ = self._found(NAIVE)
-        for found in self._found(way):
-            if found.picks != wanted.picks:
-                raise SystemExit(f"{way} picks\n{found.picks}, but {NAIVE} picks\n{wanted.picks}")
-            close = torch.isclose(
-                torch.tensor(found.values), torch.tensor(wanted.values), rtol=1e-3
-            )
-            if not close.all():
-                raise SystemExit(f"{way} gives\n{found.values}, but {NAIVE}\n{wanted.values}")
-        return found
-
-    def _found(self, way: str) -> list[Outcome]:
-        return [one.outcome for one in self._timed[way] if one.outcome]
-
-
-def timed(search: Callable[[], Outcome], now: Clock) -> Timed:
-    """A search and how long it took."""
-    gc.collect()
-    start = now()
-    outcome = search()
-    return Timed(now() - start, outcome)
-
-
-def clock(device: str, n_threads: int) -> Clock:
-    """Seconds: of this thread where it is the only one, else on the wall."""
-
-    def synchronised() -> float:
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    if device == "cuda":
-        return synchronised
-    return time.thread_time if n_threads == 1 else time.perf_counter
-
-
-def print_search(figures: Figures) -> None:
+def print_search(figures: Figures, more: str = "") -> None:
     """How long each way took for one search."""
     search, subject = figures.search, figures.search.subject
     rows = [
         [
             way,
             f"{statistics.median(figures.seconds(way)):.2f}",
-            figures.times_naive(way),
+            figures.times_reference(way),
             str(outcome.chunk),
-            outcome.note or "-",
+            outcome.note or _whole(outcome, search),
         ]
         for way, outcome in figures.outcomes.items()
     ]
     rows += [[way, "-", "-", "-", why] for way, why in figures.missing.items()]
     title = (
         f"{subject.name}, `{subject.site}`: {search.n_picks} of {len(search.units)} units picked,"
-        f" {search.n_candidates:,} candidates"
+        f" {search.n_candidates:,} candidates{more}"
     )
-    columns = ["way", "s", "times as fast as naive", "at once", "how"]
+    columns = ["way", "s", "times as fast as the first", "at once", "how"]
     print_table(title, columns, [[cell.replace("|", "/") for cell in row] for row in rows])
     if plan := figures.outcomes[way_of("auto")].plan:
         print(f"How it goes, chosen by itself: {plan.splitlines()[0]}.\n", flush=True)
 
 
+def _whole(outcome: Outcome, search: Search) -> str:
+    """Nothing, unless a way by hand was timed for fewer picks."""
+    n = len(outcome.picks)
+    return "-" if n == search.n_picks else f"{n} picks were timed; the rest as long for each"
+
+
 def print_floors(cases: Mapping[str, Figures]) -> None:
     """How far ganprobe is above what the machine needs for the layers alone."""
 
-    def row(figures: Figures, name: str) -> list[str]:
+    def row(key: str, figures: Figures, name: str) -> list[str]:
         search, floor = figures.search, figures.floors[name]
         ours, seconds = way_of("auto"), statistics.median(figures.seconds(name))
         return [
-            f"{search.subject.name}, `{search.subject.layer}`",
+            key if key not in SUBJECTS else f"{search.subject.name}, `{search.subject.layer}`",
             name,
             f"{floor.macs / 1e6:.1f}",
-            f"{search.n_candidates * floor.macs / seconds / 1e9:.1f}",
+            f"{len(search.z) * search.n_candidates * floor.macs / seconds / 1e9:.1f}",
             f"{seconds:.2f}",
             f"{statistics.median(figures.seconds(ours)):.2f}",
             f"{figures.ratio(ours, name):.2f}",
-            f"{figures.ratio(NAIVE, name):.1f}",
+            f"{figures.ratio(figures.reference, name):.1f}",
         ]
 
     columns = ["search", "from", "million multiply-adds a candidate", "10⁹ of them a second",
                "floor, s", f"{way_of('auto')}, s", "times the floor",
-               "naive, times the floor"]  # fmt: skip
-    rows = [row(figures, name) for figures in cases.values() for name in figures.floors]
+               "by hand, times the floor"]  # fmt: skip
+    rows = [row(key, one, name) for key, one in cases.items() for name in one.floors]
     print_table("The floor", columns, rows)
     print(
         "The floor of an exact search is what plain torch takes, in the batch of 1 to 128 that is"
@@ -430,6 +137,11 @@ def print_goals(cases: Mapping[str, Figures]) -> None:
              one.ratio(NAIVE, ours), GOALS[key], is_floor=True).cells()
         for key, one in cases.items() if key in GOALS
     ]  # fmt: skip
+    rows += [
+        Goal(f"{key}: {one.reference} / {ours}", one.ratio(one.reference, ours), STUDENTS_GOAL,
+             is_floor=True).cells()
+        for key, one in cases.items() if key not in SUBJECTS and len(one.search.z) == 1
+    ]  # fmt: skip
     if rows:
         print_table("Goals", ["ratio", "measured", "goal", "met"], rows)
 
@@ -442,6 +154,8 @@ def print_memory(keys: Sequence[str], given: argparse.Namespace) -> None:
         named = "none given" if limit is None else f"{limit}"
         return [key, named, *(str(figures[name]) for name in ("method", "chunk", "rise"))]
 
+    if not keys:
+        return
     if given.device == "cpu" and not CLEAR_REFS.exists():
         print("peak memory: not measured, as this system does not let it be reset\n")
         return
@@ -507,20 +221,20 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round, fewer picks")
-    parser.add_argument("--only", choices=SUBJECTS)
+    parser.add_argument("--only", choices=[*SUBJECTS, *STUDENTS])
     parser.add_argument("--described", type=Path, help="the JSON of a generator")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-limit", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.only and given.only.startswith("described") and not given.described:
+    if given.only and given.only.startswith(("described", "students")) and not given.described:
         parser.error(f"--only {given.only} needs --described FILE.json")
     return given
 
 
 def subjects(given: argparse.Namespace) -> Iterator[tuple[str, Subject]]:
     """Those asked for, one after the other; of each that cannot be had, a line that says so."""
-    for key in [given.only] if given.only else SUBJECTS:
+    for key in [key for key in SUBJECTS if given.only in (None, key)]:
         if key.startswith("described") and not given.described:
             print(f"{key}: skipped, as no --described FILE.json was given\n")
             continue
@@ -538,9 +252,60 @@ def measured(given: argparse.Namespace) -> dict[str, Figures]:
     for key, subject in subjects(given):
         n_picks = subject.n_quick if given.quick else subject.n_picks
         search = Search.of(subject, n_picks, given.device)
-        cases[key] = Figures(search, n_rounds, now)
+        size = quickest(subject.images, search.z, BATCHES, now)
+        by_hand: dict[str, Way] = {
+            NAIVE: partial(naive, search),
+            BATCHED: partial(batched, search, size),
+        }
+        cases[key] = Figures(search, by_hand, n_rounds, now)
         print_search(cases[key])
     return cases
+
+
+def measured_students(given: argparse.Namespace, *, jointly: bool) -> dict[str, Figures]:
+    """The figures of the students' searches, each printed when it is there."""
+    now, cases = clock(given.device, given.threads), dict[str, Figures]()
+    splits = dict[str, Split]()
+    for one in experiments(given.described, given.device, jointly=jointly, quick=given.quick):
+        search, mode = one.search, one.search.subject.generator.normalisation
+        n_rounds = 1 if given.quick else min(one.n_rounds, given.rounds)
+        key = f"{mode}: {one.name}, {search.n_picks} of {len(search.units)}"
+        cases[key] = Figures(search, one.ways, n_rounds, now)
+        splits[key] = split(search, now, n_times=min(n_rounds, one.n_splits))
+        print_search(cases[key], f"; {mode}, {one.name}; n = {n_rounds}")
+        print_golden(cases[key], golden_picks(given.described, search))
+    print_splits(cases, splits)
+    return cases
+
+
+def print_golden(figures: Figures, golden: tuple[int, ...] | None) -> None:
+    """That the picks are an oracle's, or the end."""
+    if golden is None:
+        return
+    for way, outcome in figures.outcomes.items():
+        if outcome.picks != golden:
+            raise SystemExit(f"{way} picks\n{outcome.picks}, but the oracle\n{golden}")
+    print("All picks are the oracle's beside the description.\n", flush=True)
+
+
+def print_splits(cases: Mapping[str, Figures], splits: Mapping[str, Split]) -> None:
+    """What a search spends once, on each candidate, and inside the generator."""
+
+    def row(key: str, one: Split) -> list[str]:
+        search = cases[key].search
+        n_images = len(search.z) * search.n_candidates
+        by_hand = statistics.median(cases[key].seconds(cases[key].reference))
+        return [
+            key,
+            f"{one.fixed * 1e3:.0f}",
+            f"{one.each * 1e3 / len(search.z):.3f}",
+            f"{by_hand * 1e3 / n_images:.3f}",
+            f"{one.inside:.0%}".replace("%", ""),
+        ]
+
+    columns = ["search", "fixed cost, ms", "an image, ms", "by hand, ms", "% in the layers"]
+    rows = [row(key, one) for key, one in splits.items()]
+    print_table(f"Where the time of {way_of('auto')} goes", columns, rows)
 
 
 @torch.no_grad()
@@ -556,9 +321,12 @@ def main() -> None:
     if given.device == "cuda":
         print(f"on {torch.cuda.get_device_name()}, wall time\n")
     cases = measured(given)
+    for key in STUDENTS:
+        if given.described and given.only in (None, key):
+            cases |= measured_students(given, jointly=key == "students-jointly")
     print_floors(cases)
     shown = MEMORY_SUBJECTS[:1] if given.quick else MEMORY_SUBJECTS
-    print_memory([key for key in cases if given.only or key in shown], given)
+    print_memory([key for key in cases if key in (given.only, *shown)], given)
     print_goals(cases)
 
 
