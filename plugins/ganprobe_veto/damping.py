@@ -19,6 +19,9 @@ from ganprobe_veto.trace import Trace
 LEAST_FALL = 1e-3
 """Of progress: a smaller one may be rounding."""
 
+LEAST_SHARE = 0.05
+"""Of the progress that was there: less is lost to no veto, however certain it is."""
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -65,7 +68,8 @@ class Damping:
     Args:
         progress, survival, blend: of each stop.
         falls: of each stop, from what it is compared with; None for the first.
-        worst: the largest fall whose interval lies above 0; None: there is none, or none of 0.001.
+        worst: the largest fall whose interval lies above 0; None: there is none, or none of a
+            twentieth of the progress that was there and of 0.001.
     """
 
     progress: list[Mean]
@@ -83,7 +87,9 @@ def find_damping(trace: Trace, *, seed: int, n_resamples: int) -> Damping:
         for place, stop in enumerate(trace.stops)
         if place
     }
-    certain = [place for place, fall in later.items() if fall.low > 0 and fall.mean >= LEAST_FALL]
+    certain = [
+        place for place, fall in later.items() if fall.low > 0 and _matters(trace, place, fall)
+    ]
     worst = max(certain, key=lambda place: later[place].mean, default=None)
     return Damping(
         progress=[summary(row) for row in trace.progress],
@@ -92,6 +98,12 @@ def find_damping(trace: Trace, *, seed: int, n_resamples: int) -> Damping:
         falls=[None, *later.values()],
         worst=None if worst is None else _loss(trace, worst, later[worst], summary),
     )
+
+
+def _matters(trace: Trace, place: int, fall: Mean) -> bool:
+    """Whether a fall is large enough to speak of."""
+    there = float(np.nanmean(trace.progress[trace.stops[place].before]))
+    return fall.mean >= max(LEAST_FALL, LEAST_SHARE * there)
 
 
 def _loss(trace: Trace, place: int, fall: Mean, summary: Callable[[Floats], Mean]) -> Loss:

@@ -46,8 +46,8 @@ def _who(trace: Trace, damping: Damping) -> str:
         n = max(one.n for one in damping.progress)
         few = f"; {n} are too few samples for an interval" if n < 4 else ""
         return (
-            "No layer vetoes the edit: over none does its mean progress fall by 0.001 or more with"
-            f" a 95 % interval above 0{few}."
+            "No layer vetoes the edit: over none does its mean progress fall by a twentieth or more"
+            f" with a 95 % interval above 0{few}{_largest(trace, damping)}."
         )
     stop, progress = trace.stops[worst.place], damping.progress
     before = trace.names[worst.before]
@@ -61,6 +61,15 @@ def _who(trace: Trace, damping: Damping) -> str:
         f" {progress[worst.place]}, by {worst.fall}{_saturation(trace, worst.place)};"
         f" {_verdict(damping, worst)}{_joined(trace, worst)}."
     )
+
+
+def _largest(trace: Trace, damping: Damping) -> str:
+    """The largest fall that there is, which is too small to speak of or not certain."""
+    falls = {place: fall for place, fall in enumerate(damping.falls) if fall is not None}
+    place = max(falls, key=lambda one: falls[one].mean, default=0)
+    if not place or not falls[place].mean > 0:
+        return ""
+    return f"; it falls most by {falls[place]}, at {trace.names[place]}"
 
 
 def _joined(trace: Trace, worst: Loss) -> str:
