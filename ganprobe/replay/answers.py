@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ganprobe.engine import Gate
 from ganprobe.replay.folding import Folding
@@ -41,6 +41,7 @@ class _Layer:
         self._call: Callable[..., Any] = getattr(layer, _PLACE) or layer._call_impl
         self._n_calls = 0
         self.is_channels_last = False
+        self.is_overwritten = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if get_ident() != self._gate.thread:
@@ -51,8 +52,12 @@ class _Layer:
         if found is None:
             return self._call(*args, **kwargs)
         is_copied = self._edited is not None or found.answer.is_written
-        layout = {"is_copied": is_copied, "is_channels_last": self.is_channels_last}
-        value = found.for_variants(self._n_variants, **layout)
+        value = found.for_variants(
+            self._n_variants,
+            is_copied=is_copied,
+            is_channels_last=self.is_channels_last,
+            is_overwritten=self.is_overwritten,
+        )
         if self._edited is None:
             return value
         changed = self._edited(self._layer, args, value)
@@ -69,6 +74,8 @@ class Answering:
         edits: for a layer that is edited, what becomes of what it returned.
         folding: which other layers may be computed otherwise.
         is_channels_last: copies of feature maps are handed out with channels last in memory.
+        are_overwritten: the edits write every row of what they are given, going by the first
+            variant's.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class Answering:
         folding: Folding,
         *,
         is_channels_last: bool,
+        are_overwritten: bool = False,
     ) -> None:
         self._gate, self._folding = gate, folding
         self._calls: list[tuple[nn.Module, Callable[..., Any], Any]] = []
@@ -89,6 +97,10 @@ class Answering:
             answers = [None if number is None else memory.remembered[number] for number in numbers]
             answered = _Layer(layer, answers, n_variants, gate, edits(layer))
             answered.is_channels_last = is_channels_last
+            # One tensor of one call: what else is answered is not written.
+            (lone, *others) = answers
+            is_lone = not others and lone is not None and isinstance(lone.value, Tensor)
+            answered.is_overwritten = are_overwritten and is_lone and edits(layer) is not None
             self._take(layer, answered)
 
     def open(self) -> None:

@@ -29,18 +29,30 @@ class Remembered:
     answer: Answer
 
     def for_variants(
-        self, n_variants: int, *, is_copied: bool, is_channels_last: bool = False
+        self,
+        n_variants: int,
+        *,
+        is_copied: bool,
+        is_channels_last: bool = False,
+        is_overwritten: bool = False,
     ) -> Any:
-        """The same for each of so many variants, row after row; without a copy where possible."""
+        """The same for each of so many variants, row after row; without a copy where possible.
+
+        Args:
+            is_overwritten: all rows will be written: only the first variant's hold the values.
+        """
         value = copied(self.value)
         tensors = list(tensors_in(value))
         for (path, tensor), is_batched in zip(tensors, self.answer.batched, strict=True):
             if not is_batched:
                 made = tensor.clone() if is_copied else tensor
+            elif is_copied:
+                n_filled = 1 if is_overwritten else n_variants
+                made = repeated(
+                    tensor, n_variants, is_channels_last=is_channels_last, n_filled=n_filled
+                )
             else:
                 made = _spread(tensor, n_variants)
-                if is_copied:
-                    made = repeated(tensor, n_variants, is_channels_last=is_channels_last)
             value = place(value, path, made)
         return value
 
@@ -168,8 +180,18 @@ def _versions(tensors: Sequence[Tensor]) -> list[int]:
     return [-1 if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
-def repeated(tensor: Tensor, n_variants: int, *, is_channels_last: bool = False) -> Tensor:
-    """(n, ...) to (n_variants * n, ...) in memory of its own, samples laid out as they were."""
+def repeated(
+    tensor: Tensor,
+    n_variants: int,
+    *,
+    is_channels_last: bool = False,
+    n_filled: int | None = None,
+) -> Tensor:
+    """(n, ...) to (n_variants * n, ...) in memory of its own, samples laid out as they were.
+
+    Args:
+        n_filled: of the first so many variants only; the others' values are left as they come.
+    """
     n, row = len(tensor), tensor.shape[1:]
     sizes = (n_variants * n, *row)
     if is_channels_last and tensor.ndim == 4:
@@ -179,7 +201,7 @@ def repeated(tensor: Tensor, n_variants: int, *, is_channels_last: bool = False)
         copies = tensor.new_empty_strided(sizes, (row.numel(), *tensor.stride()[1:]))
     else:
         copies = tensor.new_empty(sizes)
-    copies.unflatten(0, (n_variants, n)).copy_(tensor)
+    copies.unflatten(0, (n_variants, n))[:n_filled].copy_(tensor)
     return copies
 
 

@@ -132,6 +132,9 @@ class Replay:
                 hooks.on_output,
                 self._folding,
                 is_channels_last=self.is_channels_last,
+                are_overwritten=all(
+                    getattr(edit, "writes_all_rows", False) for edit in edits.values()
+                ),
             )
             around = _InTurn(hooks, answering).on(noise)
             images = self._forwards.within(_for_variants(latents, n_variants), around)

@@ -18,7 +18,7 @@ float32 or float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,7 @@ from ganprobe.replay import Replay
 from ganprobe.sweeps.evaluators import Replayed, Rows
 from ganprobe.sweeps.linear import not_additive
 from ganprobe.sweeps.terms import Term, TermsOf
-from ganprobe.sweeps.variants import Variants
+from ganprobe.sweeps.variants import Piece, Variants
 
 __all__ = ["Additive"]
 
@@ -64,13 +64,32 @@ class Additive:
     ) -> Tensor:
         assert variants.pieces is not None
         self._know(variants)
-        terms = [
-            [(number, unit) for number, units in variants.pieces[variant] for unit in units]
-            for variant in chosen
-        ]
-        self._keep(sorted({term for those in terms for term in those}))
-        edits = {self._terms.returned: _Sums(terms, self)}
+        pieces = [variants.pieces[variant] for variant in chosen]
+        sums = self._grown(pieces) or self._sums(pieces)
+        edits = {self._terms.returned: sums}
         return self.behind.edited(edits, len(chosen), is_disturbed=is_disturbed)
+
+    def _sums(self, pieces: Sequence[tuple[Piece, ...]]) -> Rows:
+        """Each variant a sum of its own."""
+        terms = [[(number, unit) for number, units in those for unit in units] for those in pieces]
+        self._keep(sorted({term for those in terms for term in those}))
+        return _Sums(terms, self)
+
+    def _grown(self, pieces: Sequence[tuple[Piece, ...]]) -> Rows | None:
+        """What all have in common, and one more unit for each, as in a step of a greedy search.
+
+        None where they are something else.
+        """
+        sets = [those[0][1] for those in pieces if len(those) == 1 and those[0][1]]
+        if len(sets) < len(pieces) or len({those[0][0] for those in pieces}) > 1:
+            return None
+        number, common = pieces[0][0][0], sets[0][:-1]
+        if any(units[:-1] != common for units in sets):
+            return None
+        picked = frozenset((number, unit) for unit in common)
+        last = [(number, units[-1]) for units in sets]
+        self._keep([*sorted(picked), *dict.fromkeys(last)])
+        return _Grown(picked, last, self)
 
     def n_terms(self, variants: Variants, n_expected: int) -> int:
         """How many contributions so many variants are sums of, of which these are the first."""
@@ -88,6 +107,15 @@ class Additive:
         if rows == list(range(rows[0], rows[0] + len(rows))):
             return self._kept[rows[0] : rows[0] + len(rows)]
         return self._kept[torch.tensor(rows, device=self._kept.device)]
+
+    def add(self, base: Tensor, terms: Sequence[Term], rows: Tensor) -> None:
+        """Write base (n, ...) and the contribution of each term to rows (terms, n, ...)."""
+        if self._kept is None or self._kept.dtype != rows.dtype:
+            torch.add(self.contributions(terms), base, out=rows)
+            return
+        for start, stop, first in _stretches([self._row(term) for term in terms]):
+            kept = self._kept[first : first + stop - start]
+            torch.add(kept, base, out=rows[start:stop])
 
     def total(self, terms: frozenset[Term]) -> Tensor:
         """(n, ...): what all of these add; only what is new since it was last asked for."""
@@ -146,6 +174,21 @@ class Additive:
 
 
 @dataclass(eq=False)
+class _Grown(Rows):
+    """For each variant, what the linear layer returned for the base, a total, and one more term."""
+
+    common: frozenset[Term]
+    last: Sequence[Term]
+    additive: Additive
+    writes_all_rows = True
+
+    def write(self, activation: Tensor) -> None:
+        rows = activation.unflatten(0, (len(self.last), -1))  # (variants, n, ...)
+        base = rows[0] + self.additive.total(self.common) if self.common else rows[0].clone()
+        self.additive.add(base, self.last, rows)
+
+
+@dataclass(eq=False)
 class _Sums(Rows):
     """For each variant, what the linear layer returned for the base, and its contributions."""
 
@@ -166,3 +209,12 @@ class _Sums(Rows):
         for row, terms in zip(rows, own, strict=True):
             if terms:
                 row += self.additive.contributions(terms).sum(0)
+
+
+def _stretches(numbers: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Where numbers follow one another: from which place to which, and the first number."""
+    start = 0
+    for place in range(1, len(numbers) + 1):
+        if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:
+            yield start, place, numbers[start]
+            start = place

@@ -30,6 +30,7 @@ __all__ = ["Evaluation", "How", "Options"]
 
 _FEWEST = 6
 _IN_TURN: tuple[Method, ...] = ("replay", "additive", "batched")
+_FAR_LESS = 0.25
 _MANY = 512
 """From how many variants on even a lone method is tried out, with other layouts in memory."""
 _MOST_CHECKED = 16
@@ -235,6 +236,9 @@ class Evaluation:
     def _fastest(self, n_expected: int) -> tuple[Way, str]:
         ways: dict[Method, Way] = {}
         single = Single(self.replays.forwards, self.base)
+        if n_expected >= _MANY and (way := self._far_less(single)) is not None:
+            Trial(self.variants, n_expected, self.base.latents.z.device).choose_layout(way)
+            return way, f"it computes a {1 / _FAR_LESS:.0f}th of what a replay computes, or less"
         for name in _IN_TURN:
             is_covered = name == "batched" and "replay" in ways
             if is_covered or any(refusal.method == name for refusal in self.refused):
@@ -255,6 +259,25 @@ class Evaluation:
         best = ways[min(seconds, key=seconds.__getitem__)]
         trial.choose_layout(best)
         return best, f"a variant takes {costs}"
+
+    def _far_less(self, single: Single) -> Way | None:
+        """The additive way where it computes so much less than a replay that no trial is needed."""
+        if any(refusal.method in ("additive", "replay") for refusal in self.refused):
+            return None
+        wanted = (self.replays, self.base, self.variants)
+        limit = self.options.bytes_on(self.base.latents.z.device)
+        try:
+            ahead = make_way("replay", *wanted, memory_limit=limit, is_trusted=True, single=single)
+            _, total = ahead.flops
+            way = make_way(
+                "additive", *wanted, memory_limit=limit, is_trusted=True, ahead=ahead, single=single
+            )
+            if not (total and way.flops[0] <= _FAR_LESS * ahead.flops[0]):
+                return None
+            way.check_alone()
+            return self._checked(way) if way.one_at_once is None else None
+        except NotReplayableError:
+            return None  # the usual order says why
 
     def _single(self, why: str) -> tuple[Way, str]:
         return self._made("single"), why
@@ -284,16 +307,20 @@ class Evaluation:
                 ahead=ahead,
                 single=single,
             )
-            if method != "single":
-                some = self._some(method)
-                for few in [some] if way.one_at_once is None else [[one] for one in some]:
-                    images = way.evaluator.images(self.variants, few)
-                    way.check(images, self.variants, few, is_remembered=True)
-            return way
+            return self._checked(way)
         except NotReplayableError:
             raise
         except ForwardError as error:
             raise NotReplayableError("calls", str(error)) from error
+
+    def _checked(self, way: Way) -> Way:
+        """The way, if it gives some variants as plain forwards give them."""
+        if way.method != "single":
+            some = self._some(way.method)
+            for few in [some] if way.one_at_once is None else [[one] for one in some]:
+                images = way.evaluator.images(self.variants, few)
+                way.check(images, self.variants, few, is_remembered=True)
+        return way
 
     def _some(self, method: Method) -> list[int]:
         """The first and the last variant, and for sums one of each of the first few sources."""

@@ -163,6 +163,8 @@ def edits_of(variants: Variants, chosen: Sequence[int]) -> Mapping[SiteTensor, E
 class Rows:
     """Something done to rows, in place or to a copy of them."""
 
+    writes_all_rows = False
+
     def __call__(self, activation: Tensor) -> Tensor:
         edited = activation.clone()
         self.write(edited)

@@ -114,9 +114,10 @@ class UnitValues:
             chosen = tuple(map(index, units))
         except TypeError as error:
             raise ParameterError(f"a set of units is some whole numbers, got {units!r}") from error
-        if chosen:
+        n_units = self.tensor.n_units
+        if chosen and (len(set(chosen)) < len(chosen) or min(chosen) < 0 or max(chosen) >= n_units):
             check_distinct(chosen)
-            check_indices(chosen, self.tensor.n_units, "unit", str(self.tensor.site))
+            check_indices(chosen, n_units, "unit", str(self.tensor.site))
         return chosen
 
     def _means(self, images: Tensor) -> Tensor:

@@ -97,6 +97,19 @@ class Way:
         self.compare(images, expected, f"variant {', '.join(map(str, chosen))}")
         self.n_checked += len(chosen)
 
+    @property
+    def flops(self) -> tuple[int, int]:
+        """Of one sample: how many operations it computes again, of how many."""
+        return (0, 0) if self.plan is None else self.plan.flops
+
+    def check_alone(self) -> None:
+        """Check that one variant is as it is alone, unedited and moved far away.
+
+        Raises:
+            NotReplayableError: it is not.
+        """
+        _check_alone(self)
+
     def compare(self, images: Tensor, expected: Tensor, what: str) -> None:
         """Note how far images are from what is expected of them.
 
