@@ -11,6 +11,8 @@ import click
 
 from ganprobe.cli import flags
 from ganprobe.cli.console import command_line, progress
+from ganprobe.errors import ParameterError
+from ganprobe.unit_sets import UnitSet
 
 __all__ = ["command"]
 
@@ -37,6 +39,11 @@ class _ShareType(click.ParamType[tuple[int, int]]):
     multiple=True,
     required=True,
     help="What to record, as `ganprobe layers` names it, or a pattern; once for each site.",
+)
+@click.option(
+    "--units",
+    metavar="3,7|@FILE",
+    help="Record these units alone: 3,7,10-20, or a set that an analysis wrote, as @set.json.",
 )
 @click.option(
     "--samples",
@@ -83,6 +90,7 @@ class _ShareType(click.ParamType[tuple[int, int]]):
 def command(
     generator: str,
     sites: tuple[str, ...],
+    units: str | None,
     samples: int,
     seed: int,
     output: Path,
@@ -108,6 +116,7 @@ def command(
       ganprobe record digits --site conv2 --site conv3 --samples 50000 --seed 7 \\
           --images --output digits.h5
       ganprobe record digits --site 'conv2#0-19' --samples 100 --output few.h5 --force
+      ganprobe record digits --site conv2 --units @set.json --samples 100 --output set.h5
       ganprobe record digits --site 'conv?' --samples 1000 --output blocks.h5
       ganprobe record digits --site conv2 --samples 50000 --dtype float16 --output half.h5
       ganprobe record digits --site conv2 --samples 50000 --shard 1/2 --output digits.h5
@@ -118,6 +127,8 @@ def command(
     from ganprobe.probe import Probe
     from ganprobe.store import ActivationStore
 
+    if units is not None:
+        sites = tuple(_with_units(site, UnitSet.parse(units)) for site in sites)
     shard = shard or _share_of_torchrun()
     loaded = load(generator, normalisation=normalisation)
     probe = Probe(loaded, device=device or _device_of_torchrun())
@@ -175,3 +186,9 @@ def _device_of_torchrun() -> str | None:
     if _share_of_torchrun() is None or not torch.cuda.is_available():
         return None
     return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+
+
+def _with_units(site: str, units: UnitSet) -> str:
+    if "#" in site:
+        raise ParameterError(f"--site {site} names units, and so does --units; leave one out")
+    return units.at(site)

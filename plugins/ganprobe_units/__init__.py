@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganprobe import Analysis, Context, Field, Indices, Params, Result, hookimpl
+from ganprobe import Analysis, Context, Field, Params, Result, hookimpl
+from ganprobe import Units as UnitsOf
 
 
 class UnitsParams(Params):
@@ -16,9 +17,10 @@ class UnitsParams(Params):
     n_samples: int = Field(
         default=1000, ge=1, le=10**12, description="Samples, counted from 0, of the seed."
     )
-    units: Indices | None = Field(
+    units: UnitsOf | None = Field(
         default=None,
-        description="Units that get a row of images: 3,7,10-20. Without it, the most selective.",
+        description="Units that get a row of images: 3,7,10-20, or @set.json. Without it, the most"
+        " selective.",
     )
     n_shown: int = Field(
         default=12, ge=1, le=1000, description="How many units are shown, without --units."

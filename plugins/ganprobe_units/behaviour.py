@@ -73,7 +73,10 @@ def watch_units(context: Context, params: UnitsParams) -> Behaviour:
         )
     tensor, site = _watched(context, params.site)
     units = tuple(range(tensor.n_units)) if site.units is None else site.units
-    asked_for = None if params.units is None else _positions(params.units, units, site)
+    asked_for = None
+    if params.units is not None:
+        params.units.at(str(site.whole))  # of no other site
+        asked_for = _positions(params.units.units, units, site)
     values = UnitStatistics(StatisticsSettings(unit_axis=1, k=0, threshold=params.threshold))
     scores = UnitStatistics(
         StatisticsSettings(unit_axis=1, k=params.top, threshold=params.threshold, quantiles=())

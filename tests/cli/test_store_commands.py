@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganprobe import ActivationStore
+from ganprobe import ActivationStore, UnitSet
 
 Command = Callable[..., Any]
 RECORD = ("record", "digits", "--site", "conv2")
@@ -160,3 +160,24 @@ def test_stats_write_a_result(ganprobe_command: Command, digits_file: Path, tmp_
     assert record["provenance"]["generator"]["name"] == "digits"
     again = ganprobe_command(*command)
     assert (again.status, "give --force" in again.err) == (2, True)
+
+
+def test_a_set_that_was_found_is_recorded_alone(
+    ganprobe_command: Callable[..., Any], tmp_path: Path
+) -> None:
+    UnitSet((7, 3, 20), "conv2").write(tmp_path / "set.json")
+    out = tmp_path / "few.h5"
+    finished = ganprobe_command(
+        "record", "digits", "--site", "conv2", "--units", f"@{tmp_path / 'set.json'}",
+        "--samples", 4, "--output", out,
+    )  # fmt: skip
+    assert finished.status == 0, finished.err
+    with ActivationStore(out) as store:
+        assert store.activations("conv2#7,3,20").shape == (4, 3, 7, 7)
+    for site, match in (("conv3", "are of conv2, not of conv3"), ("conv2#1", "names units, and")):
+        refused = ganprobe_command(
+            "record", "digits", "--site", site, "--units", f"@{tmp_path / 'set.json'}",
+            "--samples", 4, "--output", tmp_path / "other.h5",
+        )  # fmt: skip
+        assert refused.status == 2
+        assert match in refused.err
