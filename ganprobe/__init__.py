@@ -90,6 +90,7 @@ __all__ = [
     "__version__",
     "control_band",
     "draw_image_grid",
+    "find_measure",
     "hookimpl",
     "kernel_levels",
     "load",
@@ -107,7 +108,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ganprobe.analysis import Analysis, Context
-    from ganprobe.catalogue import load
+    from ganprobe.catalogue import find_measure, load
     from ganprobe.drawing import (
         COLOURS,
         CONTROL_COLOUR,
@@ -170,7 +171,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analysis": ("Analysis", "Context"),
-    "catalogue": ("load",),
+    "catalogue": ("find_measure", "load"),
     "drawing": (
         "COLOURS",
         "CONTROL_COLOUR",

@@ -68,6 +68,33 @@ def test_the_readmes_commands_run(
     assert finished.status == 0, finished.err
 
 
+SWAP_PAGE = (ROOT / "plugins" / "ganprobe_swap" / "README.md").read_text()
+
+
+def test_the_page_on_swaps_has_its_figures_and_five_numbered_experiments() -> None:
+    figures = re.findall(r"!\[[^]]+\]\((.*?)\)", SWAP_PAGE)
+    assert len(figures) >= 9
+    for figure in figures:
+        assert (ROOT / "plugins" / "ganprobe_swap" / figure).resolve().exists(), figure
+    assert re.findall(r"^## (\d)\.", SWAP_PAGE, re.MULTILINE) == list("12345")
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_swaps_run_in_their_order(
+    ganprobe_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks(SWAP_PAGE, "") for line in block.splitlines()]
+    assert len(lines) == 10
+    smaller = SMALLER | {"run swap": "--pairs 1 --held-out 2 --n-draws 2 --n-shown 1"}
+    smaller["run ablation"] = "--n-samples 8 --n-ranked 8 --n-draws 2 --n-shown 1"
+    for line in lines:
+        words = line.removeprefix("ganprobe ").split()
+        fewer = smaller.get(" ".join(words[:2]), "").replace("--pairs 1", "--pairs 2")
+        finished = ganprobe_command(*words, *fewer.split())
+        assert finished.status == 0, (line, finished.err)
+
+
 def test_the_readmes_recording_is_gone_on_with_and_read(
     ganprobe_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
