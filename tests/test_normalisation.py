@@ -196,7 +196,7 @@ def test_a_forward_of_its_own_is_refused(kind: type[nn.BatchNorm2d], is_known: b
 def test_a_single_value_for_each_unit_has_no_statistics() -> None:
     module = nn.Sequential(nn.Linear(5, 4), nn.Unflatten(1, (4, 1, 1)), nn.BatchNorm2d(4)).eval()
     generator = Generator.from_module(module, latent=5, normalisation="sample")
-    with pytest.raises(ForwardError, match=r"raised on latents.*Expected more than 1"):
+    with pytest.raises(ForwardError, match=r"raised on latents.*one value for each unit"):
         Probe(generator).images(generator.sample(2))
 
 
