@@ -18,6 +18,7 @@ from ganprobe import (
     ParameterError,
     Probe,
     Scale,
+    Shift,
     SiteError,
     Swap,
     random_units,
@@ -171,6 +172,22 @@ class Gate(nn.Module):
         units = self.maps(z)
         image = units[:, 3] * units[:, 7] + 0.1 * units[:, 5]
         return torch.as_tensor(image).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+
+
+def test_values_for_all_units_go_by_their_numbers_however_they_are_picked() -> None:
+    torch.manual_seed(0)
+    probe = Probe(Generator.from_module(random_network(5), latent=5), dtype=torch.float64)
+    z, step = torch.randn(2, 5, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
+
+    def brightness(images: Tensor) -> Tensor:
+        return images.flatten(1).mean(1)
+
+    shift = Shift("4", direction=step)
+    whole = float(brightness(probe.run(z, shift).images).mean())
+    for method in ("additive", "replay", "single"):
+        found = search_units(probe, z, shift, brightness, n_units=6, method=method)
+        assert found.units != tuple(range(6))
+        assert found.values[-1] == pytest.approx(whole, rel=1e-9), method
 
 
 def test_planted_units_are_found_among_all_subsets() -> None:

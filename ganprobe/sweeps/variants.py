@@ -26,7 +26,11 @@ Piece = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True, eq=False)
 class UnitSets(Sequence[Variant]):
-    """For each set of units, one intervention at those units of its site."""
+    """For each set of units, one intervention at those units of its site.
+
+    By their numbers: an intervention may hold values for the units in the order in which it names
+    them, and those of all units are theirs whatever the order in which they were picked.
+    """
 
     template: Intervention
     sets: Sequence[tuple[int, ...]]
@@ -36,7 +40,7 @@ class UnitSets(Sequence[Variant]):
 
     def __getitem__(self, position: int) -> Variant:  # type: ignore[override]
         units = self.sets[position]
-        return (self.template.for_units(units),) if units else ()
+        return (self.template.for_units(tuple(sorted(units))),) if units else ()
 
 
 @dataclass(frozen=True, eq=False)
