@@ -108,11 +108,11 @@ class Weight:
 def _check_axes(region: Tensor, tensor: SiteTensor) -> None:
     shape = tensor.spatial_shape
     if not shape:
-        raise ShapeError(f"{tensor.site} has no space for a region; leave out region=...")
+        raise ShapeError(f"{tensor.site.whole} has no space for a region; leave out region=...")
     if region.ndim not in (len(shape), len(shape) + 1):
         raise ShapeError(
-            f"a region at {tensor.site} has {len(shape)} axes, as its {shape}, or one more for"
-            f" the samples, got {tuple(region.shape)}"
+            f"a region at {tensor.site.whole} has {len(shape)} axes, as its {shape}, or one more"
+            f" for the samples, got {tuple(region.shape)}"
         )
 
 

@@ -67,6 +67,7 @@ class SwapParams(Params):
     )
     judge: str | None = Field(
         default=None,
+        min_length=1,
         description="A measure of several columns that says what an image shows: its largest one."
         " Without it, the measure that --donor or --source names.",
     )

@@ -22,7 +22,7 @@ _MOST_SIZES = 20
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """What became of sets on pairs that they were not found on.
+    """What became of sets on pairs that they were not found on, where any are held out.
 
     Args:
         pairs: where they were tested.
@@ -69,6 +69,17 @@ class Experiment:
         return self.sides[0].searched
 
     @property
+    def n_among(self) -> int:
+        """How many are searched and drawn among."""
+        units = Site.parse(self.params.site).units if self.params.site else None
+        return self.tensor.n_units if units is None else len(units)
+
+    @property
+    def chance(self) -> float:
+        """How many units two random sets share on average."""
+        return self.n_units**2 / self.n_among
+
+    @property
     def n_units(self) -> int:
         """How many are swapped."""
         return int(self.random.units.shape[1])
@@ -80,6 +91,7 @@ def experiment(context: Context, params: SwapParams) -> Experiment:
     Raises:
         ParameterError: what was asked for does not fit together or the generator; says what.
     """
+    _check_mode(context)
     site, tensor = _site(context, params)
     n_units = _n_units(params, tensor, site)
     objectives = [read_objective(context, written) for written in params.objective]
@@ -102,6 +114,14 @@ def experiment(context: Context, params: SwapParams) -> Experiment:
         params, tensor, site.whole, sides, objectives, found, elsewhere, random, judge, sizes,
         curves, tested,
     )  # fmt: skip
+
+
+def _check_mode(context: Context) -> None:
+    if context.generator.normalisation == "batch":
+        raise ParameterError(
+            f"generator {context.generator.name!r} is in normalisation 'batch', where samples of a"
+            " batch change each other; take 'eval', or 'sample' for each sample's own statistics"
+        )
 
 
 def _site(context: Context, params: SwapParams) -> tuple[Site, SiteTensor]:

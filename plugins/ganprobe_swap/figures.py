@@ -143,7 +143,7 @@ def _draw_rates(axes: Axes, done: Experiment, objective: Objective) -> None:
 def _draw_choices(axes: Axes, done: Experiment, found: Found) -> None:
     counts = np.bincount(found.units.ravel(), minlength=done.tensor.n_units)
     order = np.argsort(-counts, kind="stable")[:_SHOWN_UNITS]
-    n_pairs, chance = len(found.units), done.n_units / done.tensor.n_units
+    n_pairs, chance = len(found.units), done.n_units / done.n_among
     axes.bar(range(len(order)), counts[order] / n_pairs, color=COLOURS[0], width=0.75)
     axes.axhline(chance, color=CONTROL_COLOUR, lw=1.2, ls="--", label=f"by chance ({chance:.0%})")
     axes.set_xticks(range(len(order)), [str(unit) for unit in order], rotation=90, fontsize=6.5)
@@ -161,7 +161,7 @@ def _draw_choices(axes: Axes, done: Experiment, found: Found) -> None:
 
 def _draw_overlaps(axes: Axes, done: Experiment, found: Found) -> None:
     shared = overlaps(found.units)
-    chance = done.n_units**2 / done.tensor.n_units
+    chance = done.chance
     bins = np.arange(done.n_units + 2) - 0.5
     axes.hist(shared, bins=bins.tolist(), color=COLOURS[0], rwidth=0.85)
     axes.axvline(chance, color=CONTROL_COLOUR, lw=1.2, ls="--", label=f"by chance: {chance:.1f}")

@@ -53,18 +53,18 @@ def progress_rows(
     sizes = np.unique(
         np.linspace(0, done.n_units, min(done.n_units + 1, _N_PROGRESSIVE)).astype(int)
     )
-    first = {f"{one.objective.name}\n{one.strategy}": one.sets(len(done.pairs))[0]
-             for one in done.found}  # fmt: skip
+    orders = [(f"{one.objective.name}\n{one.strategy}", one.sets(len(done.pairs))[0],
+               one.objective.wants) for one in done.found]  # fmt: skip
     n_random = _N_RANDOM if done.found else max(_N_RANDOM, done.params.n_shown)
     random = enumerate(done.random.units[:n_random])
-    orders = first | {f"random\ndraw {draw}": units for draw, units in random}
+    orders += [(f"random\ndraw {draw}", units, "donor") for draw, units in random]
     rows: list[list[ImageCell | None]] = []
-    for order in orders.values():
+    for _, order, wants in orders:
         sets = [order[:size] for size in sizes.tolist()]
         shown = _images(context, done, done.pairs[0], sets)
-        cells = _cells(shown, ["donor"] * len(sets))
+        cells = _cells(shown, [wants] * len(sets))
         rows.append([*cells[2:], cells[1]])
-    return rows, list(orders), [*(f"{size} units" for size in sizes), "donor"]
+    return rows, [label for label, _, _ in orders], [*(f"{size} units" for size in sizes), "donor"]
 
 
 def _images(

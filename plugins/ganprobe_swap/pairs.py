@@ -66,7 +66,7 @@ def choose_sides(context: Context, params: SwapParams) -> list[Sides]:
     """The pairs that were asked for, then those of each kind in ``--transfer``.
 
     Raises:
-        ParameterError: there are too few samples; or a kind has no donor.
+        ParameterError: there are too few samples, a kind has no donor, or sources are their own.
     """
     chosen = [_sides(context, params, params.source, params.donor)]
     for written in params.transfer:
@@ -89,6 +89,7 @@ def _sides(
     sources = _side(context, source, total, skip=0)
     # Two of one class are never the same sample.
     donors = _side(context, donor, total, skip=total if donor == source else 0)
+    _check_differ(sources, donors, f"{source} into {donor}")
     pairs = Pairs(f"{source} into {donor}", sources, donors)
     searched, rest = slice(0, n_searched), slice(n_searched, total)
     held_out = Pairs(pairs.kind, pairs.sources[rest], pairs.donors[rest]) if n_held_out else None
@@ -103,11 +104,29 @@ def _counts(
     lists = [length for length in lengths if length not in (None, 1)]
     named = min(length for length in lists if length is not None) if lists else None
     if named is None and None not in lengths:
+        _check_one_pair(params, source, donor)
         named = 1
     n_searched = params.pairs or (_PAIRS if named is None else named)
     if params.held_out is not None:
         return n_searched, params.held_out
     return n_searched, _HELD_OUT if named is None else max(0, named - n_searched)
+
+
+def _check_one_pair(params: SwapParams, source: SampleChoice, donor: SampleChoice) -> None:
+    """Raise `ParameterError` where one pair would be counted as several."""
+    if (wanted := (params.pairs or 1) + (params.held_out or 0)) > 1:
+        raise ParameterError(
+            f"{source} into {donor} is one pair, and --pairs and --held-out ask for {wanted}; name"
+            " more samples, as 0-9, or leave them out"
+        )
+
+
+def _check_differ(sources: Latents, donors: Latents, kind: str) -> None:
+    if found := int(torch.eq(sources.z, donors.z).flatten(1).all(1).sum()):
+        raise ParameterError(
+            f"{kind}: {'a sample is' if found == 1 else f'{found} samples are'} to be given their"
+            " own units, which changes nothing; name other donors"
+        )
 
 
 def _length(context: Context, choice: SampleChoice) -> int | None:

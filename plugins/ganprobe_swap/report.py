@@ -40,8 +40,10 @@ def own_rates(done: Experiment) -> list[tuple[Found | None, Rate, Rate]]:
 def _findings(done: Experiment, context: Context) -> list[str]:
     n_units, of = done.n_units, done.tensor.n_units
     made = f"{len(done.pairs)} pairs, seed {context.seed}, {_mode(context)}"
+    among = "" if done.n_among == of else f", chosen among {done.n_among},"
     findings = [
-        f"{n_units} of the {of} units of {done.site} were swapped, {done.pairs.kind} ({made})."
+        f"{n_units} of the {of} units of {done.site}{among} were swapped, {done.pairs.kind}"
+        f" ({made})."
     ]
     if done.judge is not None:
         findings += [_rate_finding(done, *rates) for rates in own_rates(done)]
@@ -71,8 +73,9 @@ def _transfer_findings(done: Experiment) -> list[str]:
     for side in done.sides:
         told = [f"{_label(done, one)} {one.verdicts.rate(_wants(one)).value:.2f}"
                 for one in done.tested if one.pairs is side.tested]  # fmt: skip
-        held_out = "held-out pairs" if side.held_out is not None else "the same pairs"
-        findings.append(f"On {len(side.tested)} {held_out}, {side.kind}: {', '.join(told)}.")
+        n = len(side.tested)
+        where = f"{n} held-out pairs" if side.held_out is not None else f"the {n} searched on"
+        findings.append(f"On {where}, {side.kind}: {', '.join(told)}.")
     return findings
 
 
@@ -95,11 +98,10 @@ def _number(value: float) -> str:
 
 def _overlap(done: Experiment, found: Found) -> str:
     shared = overlaps(found.units)
-    chance = done.n_units**2 / done.tensor.n_units
     return (
         f"Is it the same units for every pair? {found.objective.name}, {found.strategy}: the sets"
         f" of two pairs share {shared.mean():.1f} of {done.n_units} units (from {shared.min()} to"
-        f" {shared.max()}); by chance {chance:.1f}."
+        f" {shared.max()}); by chance {done.chance:.1f}."
     )
 
 
@@ -164,7 +166,7 @@ def _transfer_table(done: Experiment) -> Table:
                      becomes.n_sets))  # fmt: skip
     columns = ("found", "tested on", "donor", "donor low", "donor high", "source", "source low",
                "source high", "pairs", "sets")  # fmt: skip
-    return Table(columns, tuple(rows), "Every set on pairs that it was not found on.")
+    return Table(columns, tuple(rows), "Every set on pairs held out, where there are such.")
 
 
 def _numbers(rate: Rate) -> tuple[float, float, float]:
@@ -192,8 +194,9 @@ def _arrays(done: Experiment) -> dict[str, Array]:
 
 
 def _plain(name: str) -> str:
-    """A name that a dataset and a file can have."""
-    return "".join(sign if sign.isalnum() or sign in "_.-" else "_" for sign in name).lstrip("-.")
+    """A name that a dataset and a file can have; two objectives never have the same."""
+    written = f"less_{name[1:]}" if name.startswith("-") else name
+    return "".join(sign if sign.isalnum() or sign in "_.-" else "_" for sign in written).lstrip(".")
 
 
 def _unit_sets(done: Experiment, context: Context) -> dict[str, UnitSet]:
@@ -234,29 +237,10 @@ def _figures(done: Experiment, context: Context) -> dict[str, Figure]:
         f"{context.generator.name}, {_mode(context)}; {done.site}; {done.pairs.kind};"
         f" {len(done.pairs)} pairs, seed {context.seed}"
     )
-    n_units, of = done.n_units, done.tensor.n_units
-    verdict = "" if done.judge is None else f"; in quotes what {done.judge.measure.name!r} sees"
-    rows, labels, columns = strip_rows(context, done)
     figures = {
-        "strip": Figure(
-            draw_image_grid(
-                rows, title=f"{n_units} of {of} units of {done.site} swapped: {done.pairs.kind}",
-                note=f"Red: brighter than the source, blue: darker{verdict}, framed where it"
-                " succeeded." if verdict else "Red: brighter than the source, blue: darker.",
-                row_labels=labels, column_labels=columns, made=made,
-            ),
-            "Source, donor, what each strategy makes of it, and the difference to the source.",
-        )
-    }  # fmt: skip
-    rows, labels, columns = progress_rows(context, done)
-    figures["progressive"] = Figure(
-        draw_image_grid(
-            rows, title=f"Unit by unit: {done.pairs.name(0)}, {done.pairs.kind}",
-            note=f"The units of one order, nested{verdict}.", row_labels=labels,
-            column_labels=columns, made=made,
-        ),
-        "One pair, with more and more units swapped.",
-    )  # fmt: skip
+        "strip": _strip(done, context, made),
+        "progressive": _progressive(done, context, made),
+    }
     if done.found:
         title = f"What swapping units of {done.site} does, {done.pairs.kind}"
         drawn = draw_curves(done, title=title, made=made)
@@ -268,6 +252,39 @@ def _figures(done: Experiment, context: Context) -> dict[str, Figure]:
     if done.judge is not None:
         figures["transfer"] = _transfer_figure(done, made)
     return figures
+
+
+def _strip(done: Experiment, context: Context, made: str) -> Figure:
+    rows, labels, columns = strip_rows(context, done)
+    swapped = f"{done.n_units} of {done.tensor.n_units} units of {done.site} swapped"
+    framed = "" if done.judge is None else f"{_quoted(done)}, framed where it succeeded"
+    drawn = draw_image_grid(
+        rows,
+        title=f"{swapped}: {done.pairs.kind}",
+        note=f"Red: brighter than the source, blue: darker{framed}.",
+        row_labels=labels,
+        column_labels=columns,
+        made=made,
+    )
+    text = "Source, donor, what each strategy makes of it, and the difference to the source."
+    return Figure(drawn, text)
+
+
+def _progressive(done: Experiment, context: Context, made: str) -> Figure:
+    rows, labels, columns = progress_rows(context, done)
+    drawn = draw_image_grid(
+        rows,
+        title=f"Unit by unit: {done.pairs.name(0)}, {done.pairs.kind}",
+        note=f"The units of one order, nested{_quoted(done)}.",
+        row_labels=labels,
+        column_labels=columns,
+        made=made,
+    )
+    return Figure(drawn, "One pair, with more and more units swapped.")
+
+
+def _quoted(done: Experiment) -> str:
+    return "" if done.judge is None else f"; in quotes what {done.judge.measure.name!r} sees"
 
 
 def _transfer_figure(done: Experiment, made: str) -> Figure:
@@ -282,7 +299,7 @@ def _transfer_figure(done: Experiment, made: str) -> Figure:
     )
     return Figure(
         draw_transfer(rows, kinds, title=title, made=made),
-        "Sets of units on pairs that they were not found on.",
+        "Sets of units on pairs that were held out, where there are such.",
     )
 
 

@@ -111,7 +111,10 @@ def given(
 ) -> Found:
     """A set that was found elsewhere, on these pairs."""
     values = context.probe.unit_values(
-        pairs.sources, Swap(site, donor=pairs.donors), _on(context, pairs, objective)
+        pairs.sources,
+        Swap(site, donor=pairs.donors),
+        _on(context, pairs, objective),
+        column=objective.column,
     )
     base, *path = values([tuple(units[:size]) for size in range(len(units) + 1)]).tolist()
     found = np.array([units]), np.array([path]), np.array([base])

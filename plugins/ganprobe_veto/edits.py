@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -172,11 +173,12 @@ def _levels(
 
 def _number(to: str) -> float:
     try:
-        return 0.0 if to == "zero" else float(to)
-    except ValueError as error:
-        raise ParameterError(
-            f"--to: {to!r} is no level; write zero, mean, a number, or kernel"
-        ) from error
+        level = 0.0 if to == "zero" else float(to)
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise ParameterError(f"--to: {to!r} is no level; write zero, mean, a number, or kernel")
+    return level
 
 
 def _unit_means(

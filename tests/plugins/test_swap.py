@@ -28,7 +28,7 @@ from ganprobe_swap import Swap, SwapParams
 from ganprobe_swap.experiment import Experiment, experiment
 from ganprobe_swap.figures import overlaps
 from ganprobe_swap.pairs import choose_sides
-from ganprobe_swap.report import own_rates
+from ganprobe_swap.report import make_result, own_rates
 
 N_UNITS, SIZE = 10, 4
 
@@ -267,6 +267,16 @@ def test_a_saved_set_names_its_site_and_is_swapped_as_it_is(
     (found,) = done.found
     assert (found.strategy, found.units.tolist(), done.n_units) == ("given", [[7, 3]], 2)
     assert done.curves["toward-given"].of_sets(slice(1, 2)).rate("donor").value == 1.0
+    told = run(context_of(), units="7,3", objective=["bright=no", "bright=yes"], **dark_and_bright)
+    values = [(float(one.base[0]), float(one.paths[0, -1])) for one in told.found]
+    bright = find("bright")
+    for column, (base, reached) in enumerate(values):
+        pairs = told.pairs
+        swap = SwapUnits("maps#3,7", donor=pairs.donors)
+        for expected, edits in ((base, []), (reached, [swap])):
+            images = context_of().probe.run(pairs.sources, edits).images
+            shown = context_of().generator.to_unit_range(images)
+            assert float(bright(shown)[:, column].mean()) == pytest.approx(expected, abs=1e-5)
     with pytest.raises(ParameterError, match="units 7,3 are of maps, not of draw"):
         run(context_of(), site="draw", units=f"@{tmp_path / 'set.json'}", **dark_and_bright)
 
@@ -275,6 +285,21 @@ def test_only_the_units_that_the_site_names_are_searched(dark_and_bright: dict[s
     done = run(context_of(), site="maps#2,5,7", n_units=2, judge="bright", **dark_and_bright)
     assert all(set(units) <= {2, 5, 7} for found in done.found for units in found.units.tolist())
     assert set(done.random.units.ravel().tolist()) <= {2, 5, 7}
+    assert done.chance == pytest.approx(2 * 2 / 3)  # of those, not of the site
+    told = make_result(done, context_of()).findings
+    assert told[0].startswith("2 of the 10 units of maps, chosen among 3, were swapped")
+
+
+def test_raising_a_column_and_lowering_it_are_kept_apart(dark_and_bright: dict[str, str]) -> None:
+    done = run(context_of(), objective=["bright=no", "-bright=no"], strategy=["joint"],
+               n_units=2, **dark_and_bright)  # fmt: skip
+    result = make_result(done, context_of())
+    raised, lowered = (one.units.tolist() for one in done.found)
+    assert raised != lowered
+    sets = {name: [list(one.units)] for name, one in result.unit_sets.items()}
+    assert sets == {"bright_no-joint-2": raised, "less_bright_no-joint-2": lowered}
+    assert result.arrays["bright_no-joint units"].values.tolist() == raised
+    assert result.arrays["less_bright_no-joint units"].values.tolist() == lowered
 
 
 def test_overlaps_count_each_two_sets_once() -> None:
@@ -294,6 +319,8 @@ def test_overlaps_count_each_two_sets_once() -> None:
         ({"site": "map"}, UnknownNameError, "no layer 'map'.*nearest: maps"),
         ({"site": ""}, ParameterError, "where are units swapped\\? Give --site"),
         ({"pairs": 9}, ParameterError, "stands for 4 samples, and 9 are needed"),
+        ({"source": "3", "donor": "8", "pairs": 4}, ParameterError, "3 into 8 is one pair, and"),
+        ({"source": "0-2", "donor": "0-2"}, ParameterError, "3 samples are to be given their own"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(
@@ -304,6 +331,13 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(error, match=match):
         run(context_of(), **{**dark_and_bright, **params})
+
+
+def test_statistics_of_a_batch_are_refused_before_anything_runs() -> None:
+    module = nn.Sequential(nn.Linear(2, 9), nn.BatchNorm1d(9), nn.Unflatten(1, (1, 3, 3))).eval()
+    generator = Generator.from_module(module, latent=2, name="norm", normalisation="batch")
+    with pytest.raises(ParameterError, match="'norm' is in normalisation 'batch', where samples"):
+        run(Context(Probe(generator), 0, find), site="0", source="0", donor="1")
 
 
 def test_a_failed_search_leaves_no_hook(dark_and_bright: dict[str, str]) -> None:

@@ -24,6 +24,7 @@ from ganprobe import (
     Result,
     SiteError,
     StoreError,
+    UnitSet,
     UnknownNameError,
     load,
 )
@@ -157,7 +158,8 @@ def test_the_most_selective_units_are_shown_or_those_that_were_asked_for() -> No
 def test_top_images_are_those_of_the_samples_and_maps_of_the_unit() -> None:
     generator = planted()
     context = context_of(generator)
-    behaviour = watch_units(context, UnitsParams(site="maps", n_samples=100, top=3, units=(1, 5)))
+    params = UnitsParams(site="maps", n_samples=100, top=3, units=UnitSet((1, 5)))
+    behaviour = watch_units(context, params)
     top = generate_top_images(context, behaviour, behaviour.shown)
     assert np.array_equal(top.scores, behaviour.scores.top_scores[[1, 5]])
     assert top.maps is not None

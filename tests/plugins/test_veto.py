@@ -375,6 +375,7 @@ def test_a_set_that_was_saved_says_its_site(tmp_path: Path) -> None:
         ({"site": "2", "units": "1", "n_units": 2}, "leave one of them out"),
         ({"site": "2", "to": "zero"}, "--donor 100-106 asks for a swap and --to zero for an abla"),
         ({"site": "2", "donor": None, "to": "up"}, "'up' is no level; write zero, mean, a number"),
+        ({"site": "2", "donor": None, "to": "nan"}, "'nan' is no level; write zero, mean, a numb"),
         ({"site": "2", "region": "inside"}, "'inside' is no region; write left, right, top, bot"),
         ({"site": "2", "region": "0.5,0,0.2,1"}, "'0.5,0,0.2,1': a box is LEFT,TOP"),
         ({"site": "2", "region": "@no.png"}, "cannot read the mask no.png"),
