@@ -5,121 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ganprobe import Array, Context, Figure, Result, Table, UnitSet, draw_image_grid
-from ganprobe_swap.experiment import Experiment, Tested
-from ganprobe_swap.figures import draw_curves, draw_transfer, draw_units, overlaps
+from ganprobe_swap.experiment import Experiment
+from ganprobe_swap.figures import draw_curves, draw_transfer, draw_units
 from ganprobe_swap.images import progress_rows, strip_rows
 from ganprobe_swap.searching import Found
+from ganprobe_swap.sentences import findings, mode, own_rates, wants
 from ganprobe_swap.verdicts import Rate
-
-_ROUNDING = 1e-9
 
 
 def make_result(done: Experiment, context: Context) -> Result:
     """The result of an experiment."""
     return Result(
-        findings=_findings(done, context),
+        findings=findings(done, context),
         arrays=_arrays(done),
         coordinates={"size": done.sizes.tolist()},
         tables=_tables(done),
         figures=_figures(done, context),
         unit_sets=_unit_sets(done, context),
     )
-
-
-def own_rates(done: Experiment) -> list[tuple[Found | None, Rate, Rate]]:
-    """Each with its own pairs: how often they became their donor, and stayed their source."""
-    n_sizes = len(done.sizes)
-    rates: list[tuple[Found | None, Rate, Rate]] = []
-    for found in [*done.found, None]:
-        verdicts = done.curves["random" if found is None else found.name]
-        last = verdicts.of_sets(slice(n_sizes - 1, None, n_sizes))
-        rates.append((found, last.rate("donor"), last.rate("source")))
-    return rates
-
-
-def _findings(done: Experiment, context: Context) -> list[str]:
-    n_units, of = done.n_units, done.tensor.n_units
-    made = f"{len(done.pairs)} pairs, seed {context.seed}, {_mode(context)}"
-    among = "" if done.n_among == of else f", chosen among {done.n_among},"
-    findings = [
-        f"{n_units} of the {of} units of {done.site}{among} were swapped, {done.pairs.kind}"
-        f" ({made})."
-    ]
-    if done.judge is not None:
-        findings += [_rate_finding(done, *rates) for rates in own_rates(done)]
-        findings += _transfer_findings(done)
-    findings += [_path_finding(one) for one in done.found]
-    findings += [
-        finding for one in done.found if len(one.units) > 1 for finding in [_overlap(done, one)]
-    ]
-    findings += [f"One for all, found for {one.kind}: {_shared(done, one)}."
-                 for one in done.found_elsewhere]  # fmt: skip
-    return findings
-
-
-def _mode(context: Context) -> str:
-    return f"normalisation {context.generator.normalisation}"
-
-
-def _rate_finding(done: Experiment, found: Found | None, becomes: Rate, stays: Rate) -> str:
-    name = "Random sets" if found is None else f"{found.objective.name}, {found.detail}"
-    of = "" if found is None else (" one set for all:" if found.is_one_for_all else " own sets:")
-    stayed = f"{stays.value:.2f} [{stays.low:.2f}, {stays.high:.2f}]"
-    return f"{name}:{of} called what the donor is {becomes}; still what the source is {stayed}."
-
-
-def _transfer_findings(done: Experiment) -> list[str]:
-    findings = []
-    for side in done.sides:
-        told = [f"{_label(done, one)} {one.verdicts.rate(_wants(one)).value:.2f}"
-                for one in done.tested if one.pairs is side.tested]  # fmt: skip
-        n = len(side.tested)
-        where = f"{n} held-out pairs" if side.held_out is not None else f"the {n} searched on"
-        findings.append(f"On {where}, {side.kind}: {', '.join(told)}.")
-    return findings
-
-
-def _path_finding(found: Found) -> str:
-    first = ", ".join(str(unit) for unit in found.units[0][:20])
-    more = ", ..." if found.units.shape[1] > 20 else ""
-    whose = "" if found.is_one_for_all else " (first pair)"
-    reached = f"{_number(found.base.mean())} to {_number(found.paths[:, -1].mean())}"
-    how = found.how.splitlines()[0]
-    return (
-        f"{found.objective.name}, {found.detail}: units {first}{more}{whose}; the objective went"
-        f" from {reached} (mean over pairs); {found.n_evaluated:,} sets evaluated, {how}."
-    )
-
-
-def _number(value: float) -> str:
-    """To four digits; what rounding left beside 0 is 0."""
-    return f"{value if abs(value) > _ROUNDING else 0.0:.4g}"
-
-
-def _overlap(done: Experiment, found: Found) -> str:
-    shared = overlaps(found.units)
-    return (
-        f"Is it the same units for every pair? {found.objective.name}, {found.strategy}: the sets"
-        f" of two pairs share {shared.mean():.1f} of {done.n_units} units (from {shared.min()} to"
-        f" {shared.max()}); by chance {done.chance:.1f}."
-    )
-
-
-def _shared(done: Experiment, elsewhere: Found) -> str:
-    same = next(one for one in done.found if one.strategy == elsewhere.strategy)
-    n_shared = len(set(same.units[0].tolist()) & set(elsewhere.units[0].tolist()))
-    return f"{n_shared} of {done.n_units} units are those found for {done.pairs.kind}"
-
-
-def _label(done: Experiment, tested: Tested) -> str:
-    if tested.found is None:
-        return "random"
-    elsewhere = tested.found.kind != done.pairs.kind
-    return tested.found.name + (f" found for {tested.found.kind}" if elsewhere else "")
-
-
-def _wants(tested: Tested) -> str:
-    return "donor" if tested.found is None else tested.found.objective.wants
 
 
 def _tables(done: Experiment) -> dict[str, Table]:
@@ -234,7 +137,7 @@ def _how_found(done: Experiment, context: Context, one: Found, number: int) -> d
 
 def _figures(done: Experiment, context: Context) -> dict[str, Figure]:
     made = (
-        f"{context.generator.name}, {_mode(context)}; {done.site}; {done.pairs.kind};"
+        f"{context.generator.name}, {mode(context)}; {done.site}; {done.pairs.kind};"
         f" {len(done.pairs)} pairs, seed {context.seed}"
     )
     figures = {
@@ -292,7 +195,7 @@ def _transfer_figure(done: Experiment, made: str) -> Figure:
     kinds = [f"{side.kind}\n(n = {len(side.tested)})" for side in done.sides]
     for found in [*done.found, *done.found_elsewhere, None]:
         mine = [one for one in done.tested if one.found is found]
-        rates = [one.verdicts.rate(_wants(one)) for one in mine]
+        rates = [one.verdicts.rate(wants(one)) for one in mine]
         rows.append((_row_label(found, rates[0]), rates))
     title = (
         f"Do {done.n_units} units work elsewhere? Share of edited images that show what they should"
@@ -311,6 +214,3 @@ def _row_label(found: Found | None, rate: Rate) -> str:
     if found.strategy == "given":
         return f"the units given{goal}"
     return f"{found.objective.name}, {found.strategy}{goal}\n{each}, of {found.kind}"
-
-
-__all__ = ["make_result", "own_rates"]

@@ -28,7 +28,8 @@ from ganprobe_swap import Swap, SwapParams
 from ganprobe_swap.experiment import Experiment, experiment
 from ganprobe_swap.figures import overlaps
 from ganprobe_swap.pairs import choose_sides
-from ganprobe_swap.report import make_result, own_rates
+from ganprobe_swap.report import make_result
+from ganprobe_swap.sentences import own_rates
 
 N_UNITS, SIZE = 10, 4
 
