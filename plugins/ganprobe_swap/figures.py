@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ganprobe import COLOURS, CONTROL_COLOUR, control_band, plain_axes, sign
 from ganprobe_swap.experiment import Experiment
 from ganprobe_swap.objectives import Objective
+from ganprobe_swap.pairs import counted
 from ganprobe_swap.searching import Found
 from ganprobe_swap.verdicts import Rate
 
@@ -132,7 +133,8 @@ def _draw_rates(axes: Axes, done: Experiment, objective: Objective) -> None:
         axes.errorbar(done.sizes[-1], last.value, reach, color=line["color"], capsize=2.5, lw=1)
     becomes = "shows what its donor shows" if wants == "donor" else "still shows what it did"
     axes.set_ylabel(
-        f"edited image {becomes}\n(share of {len(done.pairs)} pairs, 95 % intervals)", fontsize=8.5
+        f"edited image {becomes}\n(share of {counted(len(done.pairs))}, 95 % intervals)",
+        fontsize=8.5,
     )
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -62,6 +62,11 @@ class Sides:
         return self.searched if self.held_out is None else self.held_out
 
 
+def counted(n_pairs: int) -> str:
+    """As ``20 pairs``, or ``1 pair``."""
+    return f"{n_pairs} pair" if n_pairs == 1 else f"{n_pairs} pairs"
+
+
 def choose_sides(context: Context, params: SwapParams) -> list[Sides]:
     """The pairs that were asked for, then those of each kind in ``--transfer``.
 

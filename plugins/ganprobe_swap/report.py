@@ -8,6 +8,7 @@ from ganprobe import Array, Context, Figure, Result, Table, UnitSet, draw_image_
 from ganprobe_swap.experiment import Experiment
 from ganprobe_swap.figures import draw_curves, draw_transfer, draw_units
 from ganprobe_swap.images import progress_rows, strip_rows
+from ganprobe_swap.pairs import counted
 from ganprobe_swap.searching import Found
 from ganprobe_swap.sentences import findings, mode, own_rates, wants
 from ganprobe_swap.verdicts import Rate
@@ -138,7 +139,7 @@ def _how_found(done: Experiment, context: Context, one: Found, number: int) -> d
 def _figures(done: Experiment, context: Context) -> dict[str, Figure]:
     made = (
         f"{context.generator.name}, {mode(context)}; {done.site}; {done.pairs.kind};"
-        f" {len(done.pairs)} pairs, seed {context.seed}"
+        f" {counted(len(done.pairs))}, seed {context.seed}"
     )
     figures = {
         "strip": _strip(done, context, made),

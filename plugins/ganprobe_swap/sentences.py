@@ -5,6 +5,7 @@ from __future__ import annotations
 from ganprobe import Context
 from ganprobe_swap.experiment import Experiment, Tested
 from ganprobe_swap.figures import overlaps
+from ganprobe_swap.pairs import counted
 from ganprobe_swap.searching import Found
 from ganprobe_swap.verdicts import Rate
 
@@ -14,7 +15,7 @@ _ROUNDING = 1e-9
 def findings(done: Experiment, context: Context) -> list[str]:
     """All that was found, the most important first."""
     n_units, of = done.n_units, done.tensor.n_units
-    made = f"{len(done.pairs)} pairs, seed {context.seed}, {mode(context)}"
+    made = f"{counted(len(done.pairs))}, seed {context.seed}, {mode(context)}"
     among = "" if done.n_among == of else f", chosen among {done.n_among},"
     told = [
         f"{n_units} of the {of} units of {done.site}{among} were swapped, {done.pairs.kind}"

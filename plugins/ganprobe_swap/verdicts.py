@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganprobe import Context, Measure, ParameterError, Share, Swap, mean_interval, share
 from ganprobe_swap import SwapParams
-from ganprobe_swap.pairs import Pairs
+from ganprobe_swap.pairs import Pairs, counted
 
 Classes = NDArray[np.int64]
 Units = NDArray[np.int64]
@@ -34,7 +34,7 @@ class Rate:
 
     def __str__(self) -> str:
         each = f" x {self.n_sets} sets" if self.n_sets > 1 else ""
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}] (n = {self.n} pairs{each})"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}] (n = {counted(self.n)}{each})"
 
 
 @dataclass(frozen=True, eq=False)
