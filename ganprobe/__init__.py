@@ -24,9 +24,14 @@ __all__ = [
     "ActivationDataset",
     "ActivationStore",
     "Analysis",
+    "Animation",
+    "AnimationFormat",
     "Apply",
     "Array",
     "Context",
+    "DirectionSet",
+    "Directions",
+    "Extent",
     "Field",
     "Figure",
     "ForwardError",
@@ -38,6 +43,7 @@ __all__ = [
     "ImageCell",
     "Indices",
     "Intervention",
+    "LatentSet",
     "LatentSpace",
     "Latents",
     "Layer",
@@ -75,6 +81,7 @@ __all__ = [
     "SiteError",
     "SiteNotReachedError",
     "SiteTensor",
+    "Space",
     "StatisticsSettings",
     "StoreError",
     "Swap",
@@ -91,8 +98,10 @@ __all__ = [
     "control_band",
     "draw_image_grid",
     "find_measure",
+    "frames_of",
     "hookimpl",
     "kernel_levels",
+    "lerp",
     "load",
     "mean_interval",
     "merge_stores",
@@ -100,15 +109,19 @@ __all__ = [
     "plain_axes",
     "random_units",
     "read_region",
+    "renormalised",
     "search_units",
     "share",
     "sign",
+    "slerp",
     "store_statistics",
 ]
 
 if TYPE_CHECKING:
     from ganprobe.analysis import Analysis, Context
+    from ganprobe.animations import Animation, AnimationFormat, frames_of
     from ganprobe.catalogue import find_measure, load
+    from ganprobe.direction_sets import DirectionSet
     from ganprobe.drawing import (
         COLOURS,
         CONTROL_COLOUR,
@@ -146,13 +159,15 @@ if TYPE_CHECKING:
     )
     from ganprobe.generators import Generator
     from ganprobe.hookspecs import hookimpl
+    from ganprobe.interpolation import lerp, renormalised, slerp
     from ganprobe.interventions import Ablate, Apply, Intervention, Patch, Scale, Shift, Swap
     from ganprobe.kernels import kernel_levels
+    from ganprobe.latent_sets import LatentSet
     from ganprobe.latents import Latents, LatentSpace
     from ganprobe.layers import Layer, LayerTable
     from ganprobe.loaders import GeneratorLoader
     from ganprobe.measures import Measure
-    from ganprobe.params import Field, Indices, Params, Samples, Units
+    from ganprobe.params import Directions, Field, Indices, Params, Samples, Units
     from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
     from ganprobe.recordings import Recording
@@ -163,6 +178,7 @@ if TYPE_CHECKING:
     from ganprobe.sample_choices import SampleChoice
     from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
     from ganprobe.sites import Site, SiteTensor
+    from ganprobe.spaces import Extent, Space
     from ganprobe.statistics import StatisticsSettings, UnitStatistics, UnitSummary
     from ganprobe.store import ActivationDataset, ActivationStore, merge_stores
     from ganprobe.stored_statistics import store_statistics
@@ -170,8 +186,20 @@ if TYPE_CHECKING:
     from ganprobe.unit_sets import UnitSet
 
 _HOMES = {
-    "analysis": ("Analysis", "Context"),
-    "catalogue": ("find_measure", "load"),
+    "analysis": (
+        "Analysis",
+        "Context",
+    ),
+    "animations": (
+        "Animation",
+        "AnimationFormat",
+        "frames_of",
+    ),
+    "catalogue": (
+        "find_measure",
+        "load",
+    ),
+    "direction_sets": ("DirectionSet",),
     "drawing": (
         "COLOURS",
         "CONTROL_COLOUR",
@@ -209,27 +237,86 @@ _HOMES = {
     ),
     "generators": ("Generator",),
     "hookspecs": ("hookimpl",),
-    "interventions": ("Ablate", "Apply", "Intervention", "Patch", "Scale", "Shift", "Swap"),
+    "interpolation": (
+        "lerp",
+        "renormalised",
+        "slerp",
+    ),
+    "interventions": (
+        "Ablate",
+        "Apply",
+        "Intervention",
+        "Patch",
+        "Scale",
+        "Shift",
+        "Swap",
+    ),
     "kernels": ("kernel_levels",),
-    "layers": ("Layer", "LayerTable"),
-    "latents": ("LatentSpace", "Latents"),
+    "latent_sets": ("LatentSet",),
+    "latents": (
+        "LatentSpace",
+        "Latents",
+    ),
+    "layers": (
+        "Layer",
+        "LayerTable",
+    ),
     "loaders": ("GeneratorLoader",),
     "measures": ("Measure",),
-    "params": ("Field", "Indices", "Params", "Samples", "Units"),
+    "params": (
+        "Directions",
+        "Field",
+        "Indices",
+        "Params",
+        "Samples",
+        "Units",
+    ),
     "probe": ("Probe",),
     "provenance": ("Provenance",),
     "recordings": ("Recording",),
     "regions": ("read_region",),
     "replay": ("ReplayPlan",),
-    "results": ("Array", "Figure", "Result", "Table"),
+    "results": (
+        "Array",
+        "Figure",
+        "Result",
+        "Table",
+    ),
     "runs": ("Run",),
     "sample_choices": ("SampleChoice",),
-    "search": ("FoundUnits", "RandomUnits", "Recall", "random_units", "search_units"),
-    "sites": ("Site", "SiteTensor"),
-    "statistics": ("StatisticsSettings", "UnitStatistics", "UnitSummary"),
-    "store": ("ActivationDataset", "ActivationStore", "merge_stores"),
+    "search": (
+        "FoundUnits",
+        "RandomUnits",
+        "Recall",
+        "random_units",
+        "search_units",
+    ),
+    "sites": (
+        "Site",
+        "SiteTensor",
+    ),
+    "spaces": (
+        "Extent",
+        "Space",
+    ),
+    "statistics": (
+        "StatisticsSettings",
+        "UnitStatistics",
+        "UnitSummary",
+    ),
+    "store": (
+        "ActivationDataset",
+        "ActivationStore",
+        "merge_stores",
+    ),
     "stored_statistics": ("store_statistics",),
-    "sweeps": ("How", "MeasuredSweep", "Refusal", "Sweep", "UnitValues"),
+    "sweeps": (
+        "How",
+        "MeasuredSweep",
+        "Refusal",
+        "Sweep",
+        "UnitValues",
+    ),
     "unit_sets": ("UnitSet",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ganprobe.probe import Probe
     from ganprobe.runs import Run
     from ganprobe.sites import Site
+    from ganprobe.spaces import Space
 
 __all__ = ["Analysis", "Context", "line_of_plugin", "run_analysis"]
 
@@ -42,6 +43,8 @@ class Context:
         find_measure: looks a measure up by name.
         progress: shows how far long work is: ``with context.progress(100, "walks") as bar``.
         activations_file: an activation store that `activations` reads; None: there is none.
+        list_measures: all measures that there are, also those that do not fit the images.
+        chosen: the samples that `sample` gives instead of those of the seed; None: no others.
     """
 
     probe: Probe
@@ -49,6 +52,43 @@ class Context:
     find_measure: Callable[[str], Measure]
     progress: Progress = silent
     activations_file: Path | None = None
+    list_measures: Callable[[], Sequence[Measure]] = tuple
+    chosen: SampleChoice | None = None
+
+    def sample(self, n_samples: int, *, start: int = 0, fewest: int | None = None) -> Latents:
+        """Samples start, start + 1, ... of those that the analysis is to look at.
+
+        They are those of the seed; or, with ``--latents``, the ones that it names.
+
+        Args:
+            fewest: so many are enough where ``--latents`` names no more; None: all are needed.
+
+        Raises:
+            ParameterError: it names too few; and as `latents`.
+        """
+        if self.chosen is None:
+            return self.generator.sample(n_samples, seed=self.seed, start=start)
+        if fewest is None or self.chosen.conditions:
+            return self.latents(self.chosen, n_samples, skip=start)
+        there = len(self.latents(self.chosen))
+        n_left = min(n_samples, max(there - start, fewest))
+        return self.latents(self.chosen, n_left, skip=start)
+
+    def space(self, name: str) -> Space:
+        """Where points are walked or added: ``"z"``, ``"w"`` or a site, as ``"conv2"``.
+
+        Raises:
+            ParameterError: ``"w"``, and the generator does not say where that is.
+            UnknownNameError, SiteError: there is no such site, or it is no space.
+        """
+        from ganprobe.spaces import Space
+
+        return Space.of(self.probe, name)
+
+    def measures(self) -> list[Measure]:
+        """All measures that take this generator's images, in the order of their names."""
+        fitting = [one for one in self.list_measures() if one.fits(self.probe.image_shape)]
+        return sorted(fitting, key=lambda measure: measure.name)
 
     def activations(
         self,
@@ -101,15 +141,16 @@ class Context:
         return replace(self, progress=silent)
 
     def column(self, text: str) -> tuple[Measure, int]:
-        """A measure and the place of one of its columns, written ``digit=1``.
+        """A measure and the place of one of its columns, written ``digit=1`` or ``digit.1``.
 
         A measure of one column may stand alone: ``digit-realness``.
 
         Raises:
             UnknownNameError: there is no such measure or column.
+            ParameterError: it has several columns, and none was named.
             PluginError: it does not take this generator's images.
         """
-        name, _, column = text.partition("=")
+        name, _, column = text.partition("=" if "=" in text else ".")
         measure = self.measure(name.strip())
         return measure, measure.column(column.strip() or None)
 
@@ -164,6 +205,7 @@ class Analysis(ABC, Generic[P]):
         Params: its parameters, declared once; they become flags, checks and provenance.
         examples: command lines that its ``--help`` shows.
         uses_activations: it asks for `Context.activations`, so that it takes ``--activations``.
+        uses_latents: it asks for `Context.sample`, so that it takes ``--latents``.
 
     Example::
 
@@ -183,6 +225,7 @@ class Analysis(ABC, Generic[P]):
     Params: ClassVar[type[Params]]
     examples: ClassVar[tuple[str, ...]] = ()
     uses_activations: ClassVar[bool] = False
+    uses_latents: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, context: Context, params: P) -> Result:

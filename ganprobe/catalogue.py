@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ganprobe.measures import Measure
     from ganprobe.normalisation import Normalisation
 
-__all__ = ["find_analysis", "find_generator", "find_measure", "load"]
+__all__ = ["every_measure", "find_analysis", "find_generator", "find_measure", "load"]
 
 
 class _Named(Protocol):
@@ -54,6 +54,12 @@ def find_measure(name: str) -> Measure:
     """The measure of this name, or `UnknownNameError`."""
     offered = [measure for plugin in plugins() for measure in plugin.measures]
     return _find("measure", name, offered, "list them: ganprobe plugins")
+
+
+def every_measure() -> list[Measure]:
+    """All measures that the installed plugins offer, each name once."""
+    offered = [measure for plugin in plugins() for measure in plugin.measures]
+    return list({measure.name: measure for measure in offered}.values())
 
 
 def find_analysis(name: str) -> type[Analysis[Any]]:

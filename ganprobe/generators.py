@@ -33,6 +33,8 @@ class Generator:
         image_shape: (channels, height, width), if the module returns flat images.
         unit_axes: by site or pattern, which axis its units are on where custom is wrong:
             ``{"**": -1}`` for a module with channels last.
+        w_site: where its intermediate latents w are, if it has a mapping network: the site of
+            what that network returns.
         normalisation: which statistics its batch normalisation goes by: ``"eval"``, the running
             ones; ``"sample"``, each sample's own; ``"batch"``, those of the batch. To choose it,
             use `from_module` or `with_normalisation`.
@@ -46,6 +48,7 @@ class Generator:
     image_shape: tuple[int, int, int] | None = None
     unit_axes: Mapping[str, int] = field(default_factory=dict)
     normalisation: Normalisation = "eval"
+    w_site: str | None = None
 
     @classmethod
     def from_module(
@@ -59,6 +62,7 @@ class Generator:
         image_shape: tuple[int, int, int] | None = None,
         unit_axes: Mapping[str, int] | None = None,
         normalisation: Normalisation = "eval",
+        w_site: str | None = None,
     ) -> Generator:
         """Make a generator of your own module, which is used as it is and never changed.
 
@@ -68,6 +72,7 @@ class Generator:
             latent: the latent's size, its shape, or a `LatentSpace`; normal unless that says
                 otherwise.
             normalisation: as for `with_normalisation`.
+            w_site: the site of its mapping network's output, if it has one, as ``"mapping"``.
 
         Raises:
             UsageError: a layer is in train mode, or is TorchScript.
@@ -91,7 +96,9 @@ class Generator:
         path = (output,) if isinstance(output, str | int) else tuple(output)
         own_name = name or type(written).__name__
         axes = dict(unit_axes or {})
-        generator = cls(own_name, written, latent, image_range, path, image_shape, axes)
+        generator = cls(
+            own_name, written, latent, image_range, path, image_shape, axes, w_site=w_site
+        )
         return generator.with_normalisation(normalisation)
 
     def with_normalisation(self, mode: Normalisation) -> Generator:

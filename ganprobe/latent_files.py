@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganprobe.errors import ParameterError, nearest_names
+from ganprobe.latent_sets import latents_in_record
 
 __all__ = ["read_latents"]
 
@@ -39,6 +40,8 @@ def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
     """
     try:
         held = _READERS[path.suffix.lower()](path)
+    except ParameterError:
+        raise
     except KeyError as error:
         raise ParameterError(
             f"{path} is no file of latents: they are .json, .npy or .safetensors"
@@ -52,7 +55,8 @@ def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _read_json(path: Path) -> object:
-    return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
+    held = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows puts a mark before it
+    return latents_in_record(held, str(path))
 
 
 def _read_npy(path: Path) -> object:

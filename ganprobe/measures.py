@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from ganprobe.errors import PluginError, UnknownNameError
+from ganprobe.errors import ParameterError, PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Measure"]
+
+_MOST_NAMED = 12  # columns in an error
 
 
 class Measure(ABC):
@@ -57,13 +59,20 @@ class Measure(ABC):
         """The place of a column by its name; None means the only one.
 
         Raises:
-            UnknownNameError: it has no such column; or several, and none was named.
+            UnknownNameError: it has no such column.
+            ParameterError: it has several, and none was named.
         """
         if name is None and len(self.columns) == 1:
             return 0
+        if name is None:
+            raise ParameterError(
+                f"measure {self.name!r} has {len(self.columns)} columns:"
+                f" {', '.join(self.columns[:_MOST_NAMED])}; name one, as {self.name}="
+                f"{self.columns[0]}"
+            )
         if name not in self.columns:
             where, hint = f"measure {self.name!r}", f"it has {len(self.columns)}; name one of them"
-            raise UnknownNameError("column", name or "", self.columns, where=where, hint=hint)
+            raise UnknownNameError("column", name, self.columns, where=where, hint=hint)
         return self.columns.index(name)
 
     def fits(self, image_shape: tuple[int, ...]) -> bool:

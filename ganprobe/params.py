@@ -10,14 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+)
 
+from ganprobe.direction_sets import DirectionSet
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_distinct, format_indices, parse_indices
 from ganprobe.sample_choices import SampleChoice
 from ganprobe.unit_sets import UnitSet
 
-__all__ = ["Field", "Indices", "Params", "Samples", "Units"]
+__all__ = ["Directions", "Field", "Indices", "Params", "Samples", "Units"]
 
 
 def _read_indices(given: object) -> object:
@@ -78,6 +87,24 @@ Samples = Annotated[
     PlainSerializer(str, when_used="json"),
 ]
 """A parameter type: which samples, written ``5``, ``0-9``, ``digit=1`` or ``@latents.json``."""
+
+
+def _read_directions(given: object) -> object:
+    if isinstance(given, str):
+        return DirectionSet.parse(given)
+    return given
+
+
+def _directions_to_json(held: DirectionSet) -> dict[str, Any]:
+    return {"names": list(held.names), "space": held.space, "found": dict(held.found)}
+
+
+Directions = Annotated[
+    InstanceOf[DirectionSet],
+    BeforeValidator(_read_directions),
+    PlainSerializer(_directions_to_json, when_used="json"),
+]
+"""A parameter type: directions that were found, ``@pca.safetensors:pc0``, or all in the file."""
 
 
 class Params(BaseModel):

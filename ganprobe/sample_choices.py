@@ -6,6 +6,8 @@
                  its largest
     digit=1 & digit.1>0.9 & digit-realness>0
                  those for which all of it holds; a column is written behind a dot
+    digit=7 & digit-realness
+                 a measure of one column alone: that is above 0
     @mine.json   the latents in a file: a list of lists in JSON, an array in ``.npy``, or the
                  tensor ``z`` in ``.safetensors``
     @mine.json:ones, @mine.json:latents.ones
@@ -30,6 +32,7 @@ __all__ = ["Condition", "SampleChoice"]
 _CONDITION = re.compile(
     r"\s*(?P<measure>[\w-]+)(?:\.(?P<column>[^=<>&]+?))?\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
 )
+_MEASURE = re.compile(r"[A-Za-z][\w-]*")
 _FILE = re.compile(r"(.+?\.(?:json|npy|safetensors))(?::(.*))?", re.DOTALL | re.IGNORECASE)
 _FORMS = "write 5, 0-9, a measure's finding as in digit=1, or a file of latents as in @mine.json"
 
@@ -51,11 +54,13 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``digit=1`` or ``digit.1>0.9``.
+        """Read ``digit=1``, ``digit.1>0.9``, or ``digit-realness``, which is ``digit-realness>0``.
 
         Raises:
             ParameterError: it is neither.
         """
+        if _MEASURE.fullmatch(text.strip()):
+            return cls(text.strip(), ">", None)
         match = _CONDITION.fullmatch(text)
         if match is None or (match["sign"] == "=" and match["column"]):
             raise ParameterError(
@@ -146,7 +151,7 @@ class SampleChoice:
         written = str(text).strip()
         if written.startswith("@"):
             return cls._in_file(written[1:])
-        if "=" in written or "<" in written or ">" in written:
+        if set("=<>&") & set(written) or _MEASURE.fullmatch(written):
             return cls(conditions=_conditions(written))
         try:
             return cls(indices=parse_indices(written))

@@ -6,9 +6,7 @@ One command finds a set and writes it, another takes it: ``--units @set.json``.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Self
 
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_distinct, format_indices, parse_indices
+from ganprobe.selection_files import check_kind, plain, write_whole
 
 __all__ = ["UnitSet"]
 
@@ -49,8 +48,8 @@ class UnitSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", _whole(self.units))
-        object.__setattr__(self, "generator", _plain(dict(self.generator)))
-        object.__setattr__(self, "found", _plain(dict(self.found)))
+        object.__setattr__(self, "generator", plain(dict(self.generator)))
+        object.__setattr__(self, "found", plain(dict(self.found)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -89,17 +88,8 @@ class UnitSet:
         Raises:
             ParameterError: it is something else.
         """
-        if not isinstance(held, Mapping) or held.get("kind") != _KIND:
-            raise ParameterError(
-                f"{where} is JSON, but no unit set; such files are written by analyses that find"
-                " units, as in `ganprobe run swap`"
-            )
-        if held.get("version") != _VERSION:
-            raise ParameterError(
-                f"{where} is a unit set of version {held.get('version')!r}, and this is ganprobe"
-                f" for version {_VERSION}"
-            )
-        return cls._of(held, where)
+        record = check_kind(held, _KIND, _VERSION, where, made_by="ganprobe run swap")
+        return cls._of(record, where)
 
     @classmethod
     def _of(cls, held: Mapping[str, Any], where: str) -> Self:
@@ -125,16 +115,8 @@ class UnitSet:
         Raises:
             ParameterError: the file cannot be written.
         """
-        target = Path(path)
-        partial = target.parent / f"{target.name}.partial"
-        try:
-            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            partial.replace(target)
-        except OSError as error:
-            raise ParameterError(f"cannot write {path}: {error.strerror}") from error
-        finally:
-            with suppress(OSError):  # the error above says what is wrong
-                partial.unlink()
+        content = json.dumps(self.to_json(), indent=1) + "\n"
+        write_whole(path, content.encode(), "unit set")
 
     def to_json(self) -> dict[str, Any]:
         """As the file holds it."""
@@ -181,18 +163,3 @@ def _whole(units: Iterable[object]) -> tuple[int, ...]:
         raise ParameterError(f"units are whole numbers, as in (3, 7), got {units!r}")
     check_distinct(read)
     return read
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if hasattr(value, "tolist"):  # of NumPy or torch
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str | int | float | None):
-        return value
-    raise ParameterError(f"a unit set was found with {value!r}; give numbers, text, lists, dicts")

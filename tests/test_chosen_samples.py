@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ import torch
 from safetensors.torch import save, save_file
 from torch import Tensor
 
-from ganprobe import Measure, ParameterError, PluginError, Probe, UnknownNameError
+from ganprobe import (
+    Measure,
+    ParameterError,
+    PluginError,
+    Probe,
+    SampleChoice,
+    UnknownNameError,
+)
 from ganprobe import chosen_samples as module
 from ganprobe.analysis import Context
 from ganprobe.latent_files import read_latents
@@ -175,7 +183,9 @@ def test_unknown_measures_and_columns_name_the_nearest(context: Context) -> None
         context.latents("halfs=upper")
     with pytest.raises(UnknownNameError, match="no column 'uper' in measure 'halves'; nearest: up"):
         context.latents("halves=uper")
-    with pytest.raises(UnknownNameError, match=r"no column '' in .*it has 2; name one of them"):
+    with pytest.raises(
+        ParameterError, match=r"'halves' has 2 columns: .*; name one, as halves=upper"
+    ):
         context.latents("halves>0.5")
     with pytest.raises(PluginError, match=r"measure 'of-colour' takes images \(3, 8, 8\), but"):
         context.latents("of-colour>0.5")
@@ -190,13 +200,44 @@ def test_a_column_is_found_by_its_name(context: Context) -> None:
     measure, column = context.column(" halves = lower half ")
     assert (measure.name, column) == ("halves", 1)
     assert context.column("brightness")[1] == context.column("brightness=score")[1] == 0
+    assert context.column("halves.lower half")[1] == 1
     for text in ("halves", "halves="):
-        with pytest.raises(UnknownNameError, match=r"nearest: .*it has 2; name one of them"):
+        with pytest.raises(ParameterError, match=r"2 columns: upper, lower half; name one, as"):
             context.column(text)
     with pytest.raises(UnknownNameError, match="no column '1' in measure 'brightness'"):
         context.column("brightness=1")
     with pytest.raises(UnknownNameError, match="no measure ''"):
         context.column("=upper")
+
+
+def test_an_analysis_looks_at_the_samples_of_the_seed_or_at_those_that_are_chosen(
+    context: Context,
+) -> None:
+    of_the_seed = context.generator.sample(3, seed=3, start=2)
+    assert torch.equal(context.sample(3, start=2).z, of_the_seed.z)
+    brighter = replace(context, chosen=SampleChoice.parse("brightness>0.5"))
+    both = brighter.sample(5)
+    assert torch.equal(both[2:].z, brighter.sample(3, start=2).z)
+    images = context.generator.to_unit_range(context.probe.images(both))
+    assert (images.mean(dim=(1, 2, 3)) > 0.5).all()
+
+
+def test_a_list_that_is_short_gives_what_it_has_where_that_is_enough(context: Context) -> None:
+    few = replace(context, chosen=SampleChoice.parse("4,7,9"))
+    assert few.sample(16, fewest=1).indices == (4, 7, 9)
+    assert few.sample(2, fewest=1).indices == (4, 7)
+    assert few.sample(16, start=1, fewest=1).indices == (7, 9)
+    with pytest.raises(ParameterError, match="stands for 3 samples, and 16 are needed"):
+        few.sample(16)
+    with pytest.raises(ParameterError, match="stands for 3 samples, and 4 are needed"):
+        few.sample(16, fewest=4)
+
+
+def test_the_measures_that_fit_are_listed_by_name(context: Context) -> None:
+    measures = [context.find_measure(name) for name in ("of-colour", "halves", "brightness")]
+    listed = replace(context, list_measures=lambda: measures)
+    assert [one.name for one in listed.measures()] == ["brightness", "halves"]
+    assert context.measures() == []
 
 
 LATENTS = torch.arange(10, dtype=torch.float32).reshape(2, 5)

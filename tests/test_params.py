@@ -113,7 +113,7 @@ def test_units_in_a_file_keep_their_site_and_how_they_were_found(tmp_path: Path)
         ({"source": None}, "--source: samples are written 5, 0-9, digit=1 or .*, got None"),
         ({"source": {"indices": [1]}}, "--source: samples are written 5, 0-9, digit=1 or "),
         ({"source": [2**80]}, "--source: '1208925819614629174706176' chooses no samples"),
-        ({"donors": ["x"]}, "--donors: 'x' chooses no samples"),
+        ({"donors": ["x y"]}, "--donors: 'x y' chooses no samples"),
     ],
 )
 def test_units_and_samples_explain_themselves(values: dict[str, Any], message: str) -> None:

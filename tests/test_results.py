@@ -20,7 +20,7 @@ from ganprobe import (
     UnitSet,
 )
 from ganprobe.provenance import Provenance
-from ganprobe.results import result_folder
+from ganprobe.result_files import result_folder
 
 
 def example(value: float = 1.0) -> Result:
@@ -223,7 +223,7 @@ def test_a_result_of_before_there_were_unit_sets_can_be_replaced(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "a\nb", "50%"])
 def test_a_unit_set_is_named_as_a_file_can_be(name: str) -> None:
-    with pytest.raises(PluginError, match="cannot name an array, dimension, figure or unit set"):
+    with pytest.raises(PluginError, match="cannot name an array, a dimension or a file"):
         Result(unit_sets={name: UnitSet((1,))})
 
 

@@ -33,6 +33,8 @@ def test_numbers_keep_their_order(text: str, indices: tuple[int, ...]) -> None:
         ("digit.1>0.9", Condition("digit", ">", "1", 0.9)),
         ("digit.1 < -1e-3", Condition("digit", "<", "1", -0.001)),
         ("digit-realness>0", Condition("digit-realness", ">", None, 0.0)),
+        ("digit-realness", Condition("digit-realness", ">", None, 0.0)),
+        (" crossed ", Condition("crossed", ">", None, 0.0)),
         ("parts.left eye>1", Condition("parts", ">", "left eye", 1.0)),
         ("parts.0.5>1", Condition("parts", ">", "0.5", 1.0)),
     ],
@@ -48,6 +50,11 @@ def test_a_condition_reads_and_writes_itself_back(text: str, condition: Conditio
 def test_a_limit_is_written_with_every_digit_that_it_has(limit: float, sign: Any) -> None:
     condition = Condition("digit", sign, "1", limit)
     assert Condition.parse(str(condition)) == condition
+
+
+def test_a_measure_alone_stands_among_other_conditions() -> None:
+    choice = SampleChoice.parse("digit=7 & crossed")
+    assert choice.conditions == (Condition("digit", "=", "7"), Condition("crossed", ">", None))
 
 
 def test_conditions_are_joined_by_and() -> None:
@@ -72,7 +79,7 @@ def test_conditions_are_joined_by_and() -> None:
         ("digit.1<1e400", "'1e400' in 'digit.1<1e400' is no number to compare with"),
         ("digit=1 &", "'digit=1 &' has an & without a condition beside it; write digit=1 & "),
         ("digit=1 && digit.1>0", "has an & without a condition beside it"),
-        ("digit", "'digit' chooses no samples .*a measure's finding as in digit=1"),
+        ("5 digits", "'5 digits' chooses no samples .*a measure's finding as in digit=1"),
         ("", "'' chooses no samples .*write 5, 0-9"),
         ("7-3", "'7-3' chooses no samples .*write 3-7"),
         ("2,2", "'2,2' chooses no samples .*2 is named twice"),

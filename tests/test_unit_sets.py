@@ -153,13 +153,13 @@ def test_writing_that_fails_keeps_the_set_that_was_there(
 ) -> None:
     path = tmp_path / "set.json"
     UnitSet((1,)).write(path)
-    whole_write = Path.write_text
+    whole_write = Path.write_bytes
 
-    def fill_the_disk(self: Path, text: str, **how: Any) -> int:
-        whole_write(self, text[:9], **how)
+    def fill_the_disk(self: Path, content: bytes) -> int:
+        whole_write(self, content[:9])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", fill_the_disk)
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(ParameterError, match=r"cannot write .*: No space left on device"):
         UnitSet((2,)).write(path)
     assert UnitSet.read(path).units == (1,)

@@ -20,6 +20,7 @@ __all__ = [
     "device",
     "flags_of",
     "force",
+    "latents",
     "normalisation",
     "output_file",
     "output_folder",
@@ -55,6 +56,12 @@ activations: Callable[[F], F] = click.option(
     metavar="FILE",
     help="Read activations from this file, made by `ganprobe record` with the same seed, instead"
     " of running the generator.",
+)
+latents: Callable[[F], F] = click.option(
+    "--latents",
+    metavar="SAMPLES",
+    help="Look at these samples instead of those of the seed: 5, 0-9, 'digit=7 & digit.7>0.9', or"
+    " a file that another analysis wrote, as @good.json or @groups.json:ones.",
 )
 force: Callable[[F], F] = click.option("--force", is_flag=True, help="Replace what is at --output.")
 output_file: Callable[[F], F] = click.option(
@@ -117,14 +124,22 @@ def _flag(name: str, field: FieldInfo) -> click.Option:
 
 def _is_of(kind: Any, field: FieldInfo) -> bool:
     """Whether a field is of one of our parameter types, or may be None besides."""
-    _, reader, *_ = get_args(kind)
+    from pydantic import BeforeValidator
+
+    (reader,) = (part for part in get_args(kind) if isinstance(part, BeforeValidator))
     return reader in field.metadata or kind in get_args(field.annotation)
 
 
 def _metavar(field: FieldInfo) -> str:
-    from ganprobe.params import Indices, Samples, Units
+    from ganprobe.params import Directions, Indices, Samples, Units
 
-    for kind, form in ((Indices, "3,7,10-20"), (Units, "3,7|@FILE"), (Samples, "SAMPLES")):
+    forms = (
+        (Indices, "3,7,10-20"),
+        (Units, "3,7|@FILE"),
+        (Samples, "SAMPLES"),
+        (Directions, "@FILE[:NAME]"),
+    )
+    for kind, form in forms:
         if _is_of(kind, field):
             return form
     is_number = {int, float} & {field.annotation, *get_args(field.annotation)}

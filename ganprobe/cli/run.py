@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
@@ -31,7 +32,8 @@ def command() -> None:
     """Run an analysis on a generator and write its result to a folder.
 
     The folder gets result.json (findings, tables, how it was made), result.h5 (arrays; xarray
-    opens it) and figures/*.png.
+    opens it), figures/*.png, and what was found for other commands to take: units/*.json,
+    latents/*.json, directions/*.safetensors.
 
     \b
     Examples:
@@ -44,7 +46,8 @@ def _command(analysis: type[Any]) -> click.Command:
     def run(generator: str, **given: Any) -> None:
         _run(analysis, generator, given)
 
-    own = (flags.activations,) if analysis.uses_activations else ()
+    own = [flags.activations] if analysis.uses_activations else []
+    own += [flags.latents] if analysis.uses_latents else []
     for option in (
         flags.force,
         *own,
@@ -74,24 +77,43 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
     params = analysis.Params.parse(flags.values_of(analysis.Params, given))
 
     from ganprobe.analysis import Context, run_analysis
-    from ganprobe.catalogue import find_measure, load
+    from ganprobe.catalogue import every_measure, find_measure, load
     from ganprobe.probe import Probe
-    from ganprobe.results import result_folder
+    from ganprobe.result_files import result_folder
+    from ganprobe.sample_choices import SampleChoice
+
+    written = given.get("latents")
+    chosen = None if written is None else SampleChoice.parse(written)
 
     with result_folder(given["output"], overwrite=given["force"]) as folder:
         loaded = load(generator, normalisation=given["normalisation"])
         probe = Probe(loaded, device=given["device"])
         store = given.get("activations")
-        context = Context(probe, given["seed"], find_measure, progress, store)
+        context = Context(
+            probe, given["seed"], find_measure, progress, store, every_measure, chosen
+        )
         with closing(context):
             result = run_analysis(analysis, context, params)
             parameters = params.to_json()
             if store is not None:
                 parameters["activations"] = context.activations_json()
+            if chosen is not None:
+                parameters["latents"] = str(chosen)
         provenance = probe.provenance(parameters, seed=context.seed, command=command_line())
         files = folder.save(result, analysis=analysis.name, provenance=provenance)
     for finding in result.findings:
         click.echo(finding)
     click.echo("\nLook at:")
-    for file in sorted(files, key=lambda file: file.suffix != ".png"):
-        click.echo(f"  {file}")
+    for name in dict.fromkeys(_spoken(file) for file in sorted(files, key=_place)):
+        click.echo(f"  {name}")
+
+
+def _place(file: Path) -> int:
+    """Figures first, then what moves, then the rest."""
+    folders = ("figures", "animations")
+    return folders.index(file.parent.name) if file.parent.name in folders else len(folders)
+
+
+def _spoken(file: Path) -> Path:
+    """The file, or the folder of the frames that it is one of."""
+    return file.parent if file.parent.parent.name == "animations" else file

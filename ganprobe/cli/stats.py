@@ -73,7 +73,7 @@ def command(
     from contextlib import nullcontext
 
     from ganprobe.provenance import Provenance
-    from ganprobe.results import result_folder
+    from ganprobe.result_files import result_folder
     from ganprobe.statistics import StatisticsSettings
     from ganprobe.store import ActivationStore
     from ganprobe.stored_statistics import store_statistics, store_statistics_result
