@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ganprobe import GeneratorLoader, Measure, hookimpl
-from ganprobe_zoo.measures import Digit, DigitRealness
+from ganprobe_zoo.measures import Digit, DigitRealness, DigitShape
 
 if TYPE_CHECKING:
     from ganprobe import Generator
@@ -26,5 +26,5 @@ def register_generators() -> list[GeneratorLoader]:
 
 @hookimpl
 def register_measures() -> list[Measure]:
-    """``digit`` and ``digit-realness``."""
-    return [Digit(), DigitRealness()]
+    """``digit``, ``digit-realness`` and ``digit-shape``."""
+    return [Digit(), DigitRealness(), DigitShape()]

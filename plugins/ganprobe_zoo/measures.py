@@ -1,4 +1,4 @@
-"""What the networks behind ``digits`` say of an image, as measures."""
+"""What the networks behind ``digits`` say of an image, and what shape it has, as measures."""
 
 from __future__ import annotations
 
@@ -39,6 +39,47 @@ class DigitRealness(Measure):
 
         scores: Tensor = load_discriminator(images.device)(_signed(images))
         return scores  # (n, 1)
+
+
+class DigitShape(Measure):
+    """The shape of a handwritten digit, white on black, from its pixels alone.
+
+    Images (n, 1, 28, 28), floats from black 0 to white 1. All columns are 0 without ink:
+
+    - ``thickness``: width of the strokes in pixels, 1 to about 6 in MNIST.
+    - ``slant``: degrees that the digit leans to the right, -90 to 90: the shear that its second
+      moments tell. All ink has its say: the top of a 7 with an upright stem leans it left, by 17.
+    - ``ink``: sum of the image, in white pixels, 0 to 784.
+    - ``width``, ``height``: of the box around all ink above one half, in pixels, 0 to 28.
+    - ``bar``: of a 1 or a 7, how much wider a bar in the middle of its height is than the stem, in
+      pixels, 0 to 27. Of the 7s in MNIST's test part, sorted by eye, 136 of 137 crossed ones and
+      1 of 891 plain ones are above 3; so are the few 1s whose flag hangs to the middle. Of other
+      digits it tells nothing.
+
+    Example:
+        >>> import torch
+        >>> stem = torch.zeros(1, 1, 28, 28)
+        >>> stem[..., 4:24, 12:16] = 1.0
+        >>> crossed = stem.clone()
+        >>> crossed[..., 13:15, 8:20] = 1.0
+        >>> values = DigitShape()(torch.cat([stem, crossed]))
+        >>> values[:, DigitShape.columns.index("bar")].tolist()
+        [0.0, 8.0]
+    """
+
+    name = "digit-shape"
+    summary = "thickness, slant, ink, width, height and bar of a handwritten digit, in pixels"
+    columns = ("thickness", "slant", "ink", "width", "height", "bar")
+    image_shape = (1, 28, 28)
+
+    def measure(self, images: Tensor) -> Tensor:
+        import torch
+
+        from ganprobe_zoo.strokes import bar, box, slant, thickness
+
+        ink = images.float().squeeze(1)  # (n, 28, 28)
+        values = [thickness(ink), slant(ink), ink.sum(dim=(1, 2)), *box(ink), bar(ink)]
+        return torch.stack(values, dim=1)  # (n, 6)
 
 
 def _signed(images: Tensor) -> Tensor:

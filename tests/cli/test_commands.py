@@ -49,7 +49,7 @@ def test_plugins_are_listed_with_what_they_offer(ganprobe_command: Command) -> N
         plugin["name"]: plugin for plugin in json.loads(ganprobe_command("plugins", "--json").out)
     }
     assert listed["traversal"]["analyses"] == ["traversal"]
-    assert listed["zoo"]["measures"] == ["digit", "digit-realness"]
+    assert listed["zoo"]["measures"] == ["digit", "digit-realness", "digit-shape"]
     table = ganprobe_command("plugins").out
     assert "generators: digits; measures: digit, digit-realness" in table
 
