@@ -18,6 +18,7 @@ from ganprobe.sample_choices import SampleChoice
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from ganprobe.activation_source import ActivationSource
     from ganprobe.generators import Generator
@@ -68,11 +69,7 @@ class Context:
         """
         if self.chosen is None:
             return self.generator.sample(n_samples, seed=self.seed, start=start)
-        if fewest is None or self.chosen.conditions:
-            return self.latents(self.chosen, n_samples, skip=start)
-        there = len(self.latents(self.chosen))
-        n_left = min(n_samples, max(there - start, fewest))
-        return self.latents(self.chosen, n_left, skip=start)
+        return self.latents(self.chosen, n_samples, skip=start, fewest=fewest)
 
     def space(self, name: str) -> Space:
         """Where points are walked or added: ``"z"``, ``"w"`` or a site, as ``"conv2"``.
@@ -115,7 +112,12 @@ class Context:
         return self._source.batches(sites, n_samples, images=images, batch_size=batch_size)
 
     def latents(
-        self, choice: SampleChoice | str, n_samples: int | None = None, *, skip: int = 0
+        self,
+        choice: SampleChoice | str,
+        n_samples: int | None = None,
+        *,
+        skip: int = 0,
+        fewest: int | None = None,
     ) -> Latents:
         """The latents that a choice of samples stands for, as ``"5"``, ``"digit=1"``, ``"@file"``.
 
@@ -123,6 +125,7 @@ class Context:
             choice: as a parameter of type `Samples` holds it, or as it is written.
             n_samples: how many; None: all that it names, or one where that is open.
             skip: how many of them are left out first: others than an earlier call gave.
+            fewest: so many are enough where it stands for no more; None: all are needed.
 
         Raises:
             ParameterError: it cannot be read, or stands for too few; or the file does not fit.
@@ -133,8 +136,29 @@ class Context:
         read = SampleChoice.parse(choice)
         find = self.measure
         return choose_latents(
-            self.probe, read, n_samples, skip=skip, seed=self.seed, find_measure=find
+            self.probe,
+            read,
+            n_samples,
+            skip=skip,
+            seed=self.seed,
+            find_measure=find,
+            fewest=fewest,
+            progress=self.progress,
         )
+
+    def meets(self, choice: SampleChoice | str, images: Tensor) -> Tensor:
+        """(n,) booleans: which images meet the conditions of a choice, as ``digit=1 & crossed``.
+
+        Args:
+            images: (n, channels, y, x), black 0 and white 1, as `Generator.to_unit_range` gives.
+
+        Raises:
+            ParameterError: the choice is no conditions, but names samples.
+            UnknownNameError: there is no such measure, or column of it.
+        """
+        from ganprobe.chosen_samples import meets
+
+        return meets(SampleChoice.parse(choice), images, self.measure)
 
     def quiet(self) -> Context:
         """The same without progress bars: for steps of work that has a bar of its own."""

@@ -14,9 +14,10 @@ from ganprobe.latent_files import read_latents
 from ganprobe.latents import Latents
 from ganprobe.measures import Measure
 from ganprobe.probe import Probe
+from ganprobe.progress import Bar, Progress, silent
 from ganprobe.sample_choices import Condition, SampleChoice
 
-__all__ = ["MOST_TRIED", "choose_latents"]
+__all__ = ["MOST_TRIED", "choose_latents", "meets"]
 
 MOST_TRIED = 50_000
 """Samples of a seed that are looked at for those that meet a condition."""
@@ -32,12 +33,16 @@ def choose_latents(
     skip: int,
     seed: int,
     find_measure: Callable[[str], Measure],
+    fewest: int | None = None,
+    progress: Progress = silent,
 ) -> Latents:
     """The latents that a choice stands for, with the seed and the indices where they have any.
 
     Args:
         n_samples: how many; None: all that it names, or one where that is open.
         skip: how many of them are left out first.
+        fewest: so many are enough where it stands for no more; None: all are needed.
+        progress: shows how many are found where a condition has to be met.
 
     Raises:
         ParameterError: it names or finds fewer than that; and as `read_latents`.
@@ -46,21 +51,43 @@ def choose_latents(
     check_count(skip, "the number of samples to skip", least=0)
     if n_samples is not None:
         check_count(n_samples, "the number of samples")
+    enough = n_samples if fewest is None or n_samples is None else min(fewest, n_samples)
     space = probe.generator.latent_space
     if choice.conditions:
         wanted = 1 if n_samples is None else n_samples
-        found = _meeting(probe, choice, skip + wanted, seed, find_measure)
+        tests = _tests(choice, find_measure)
+        with progress(skip + wanted, f"samples found of {choice}") as bar:
+            found = list(islice(_samples_meeting(probe, tests, seed, bar), skip + wanted))
+        _check_found(found, choice, skip + (wanted if enough is None else enough), seed)
         return space.sample(found[skip:], seed=seed)
     if choice.file is not None:
         latents = Latents(read_latents(choice.file, choice.name, space.shape))
-        return latents[_part(choice, len(latents), n_samples, skip)]
-    part = _part(choice, len(choice.indices), n_samples, skip)
+        return latents[_part(choice, len(latents), n_samples, skip, enough)]
+    part = _part(choice, len(choice.indices), n_samples, skip, enough)
     return space.sample(choice.indices[part], seed=seed)
 
 
-def _part(choice: SampleChoice, n_there: int, n_samples: int | None, skip: int) -> slice:
+def meets(choice: SampleChoice, images: Tensor, find_measure: Callable[[str], Measure]) -> Tensor:
+    """(n,) booleans: which images (n, channels, y, x), black 0 and white 1, meet all conditions.
+
+    Raises:
+        ParameterError: the choice is no conditions, but names samples.
+        UnknownNameError: there is no such measure, or column of it.
+    """
+    if not choice.conditions:
+        raise ParameterError(
+            f"{str(choice)!r} names samples; say what images must show, as in digit=1"
+        )
+    return _all(_tests(choice, find_measure), images)
+
+
+def _part(
+    choice: SampleChoice, n_there: int, n_samples: int | None, skip: int, enough: int | None
+) -> slice:
     """Which of the samples that a choice names are asked for."""
     wanted = max(n_there - skip, 1) if n_samples is None else n_samples
+    if enough is not None:
+        wanted = min(wanted, max(n_there - skip, enough))
     if skip + wanted > n_there:
         needed = f"{wanted} after the first {skip}" if skip else str(wanted)
         many = "" if n_there == 1 else "s"
@@ -71,32 +98,40 @@ def _part(choice: SampleChoice, n_there: int, n_samples: int | None, skip: int) 
     return slice(skip, skip + wanted)
 
 
-def _meeting(
-    probe: Probe,
-    choice: SampleChoice,
-    n_samples: int,
-    seed: int,
-    find_measure: Callable[[str], Measure],
-) -> list[int]:
-    """The first samples of the seed that meet all conditions."""
-    tests = [_test(condition, find_measure(condition.measure)) for condition in choice.conditions]
-    found = list(islice(_samples_meeting(probe, tests, seed), n_samples))
-    if len(found) < n_samples:
+def _tests(
+    choice: SampleChoice, find_measure: Callable[[str], Measure]
+) -> list[Callable[[Tensor], Tensor]]:
+    return [_test(condition, find_measure(condition.measure)) for condition in choice.conditions]
+
+
+def _all(tests: list[Callable[[Tensor], Tensor]], images: Tensor) -> Tensor:
+    """(n,) which images pass all tests; each is only asked about those that passed before."""
+    passing = torch.arange(len(images), device=images.device)
+    for test in tests:
+        if len(passing):
+            passing = passing[test(images[passing])]
+    meets = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    meets[passing] = True
+    return meets
+
+
+def _check_found(found: list[int], choice: SampleChoice, n_needed: int, seed: int) -> None:
+    if len(found) < n_needed:
         raise ParameterError(
             f"{len(found)} of the first {MOST_TRIED:,} samples of seed {seed} meet"
-            f" {str(choice)!r}, and {n_samples} are needed; ask for fewer, or for less of them"
+            f" {str(choice)!r}, and {n_needed} are needed; ask for fewer, or for less of them"
         )
-    return found
 
 
 def _samples_meeting(
-    probe: Probe, tests: list[Callable[[Tensor], Tensor]], seed: int
+    probe: Probe, tests: list[Callable[[Tensor], Tensor]], seed: int, bar: Bar
 ) -> Iterator[int]:
     batches = probe.runs(MOST_TRIED, seed=seed, batch_size=_BATCH)
     for number, run in enumerate(batches):
         images = probe.generator.to_unit_range(run.images)
-        meets = torch.stack([test(images) for test in tests]).all(0)
-        yield from (number * _BATCH + torch.nonzero(meets).flatten()).tolist()
+        found = torch.nonzero(_all(tests, images)).flatten()
+        bar.advance(len(found))
+        yield from (number * _BATCH + found).tolist()
 
 
 def _test(condition: Condition, measure: Measure) -> Callable[[Tensor], Tensor]:
