@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganprobe.cli import flags
 from ganprobe.cli.console import command_line, progress
 from ganprobe.errors import ParameterError
+from ganprobe.sample_choices import SampleChoice
 from ganprobe.unit_sets import UnitSet
+
+if TYPE_CHECKING:
+    from ganprobe.latents import Latents
+    from ganprobe.probe import Probe
 
 __all__ = ["command"]
 
@@ -52,6 +57,7 @@ class _ShareType(click.ParamType[tuple[int, int]]):
     required=True,
     help="How many samples, counted from 0.",
 )
+@flags.latents
 @flags.seed
 @flags.output_file
 @click.option("--images", is_flag=True, help="Also keep the images.")
@@ -92,6 +98,7 @@ def command(
     sites: tuple[str, ...],
     units: str | None,
     samples: int,
+    latents: str | None,
     seed: int,
     output: Path,
     images: bool,
@@ -117,6 +124,7 @@ def command(
           --images --output digits.h5
       ganprobe record digits --site 'conv2#0-19' --samples 100 --output few.h5 --force
       ganprobe record digits --site conv2 --units @set.json --samples 100 --output set.h5
+      ganprobe record digits --site conv2 --latents digit=7 --samples 100 --output sevens.h5
       ganprobe record digits --site 'conv?' --samples 1000 --output blocks.h5
       ganprobe record digits --site conv2 --samples 50000 --dtype float16 --output half.h5
       ganprobe record digits --site conv2 --samples 50000 --shard 1/2 --output digits.h5
@@ -134,7 +142,7 @@ def command(
     probe = Probe(loaded, device=device or _device_of_torchrun())
     was_complete = resume and _is_complete(output, shard)
     written = probe.record(
-        samples,
+        samples if latents is None else _chosen(probe, latents, samples, seed),
         sites,
         output,
         seed=seed,
@@ -153,9 +161,27 @@ def command(
         n_samples, parts = store.n_samples, len(store.files) - 1
     joined = f", joining {parts} shards" if parts else ""
     done = "already recorded:" if was_complete else "recorded"
+    of_what = f"seed {seed}" if latents is None else latents
     click.echo(
-        f"{done} {n_samples:,} samples of {generator} (seed {seed}) at {', '.join(sites)}:"
+        f"{done} {n_samples:,} samples of {generator} ({of_what}) at {', '.join(sites)}:"
         f" {written} ({size:,.1f} MB{joined})"
+    )
+
+
+def _chosen(probe: Probe, latents: str, n_samples: int, seed: int) -> Latents:
+    """The first samples of a choice."""
+    from ganprobe.catalogue import find_measure
+    from ganprobe.chosen_samples import choose_latents
+
+    choice = SampleChoice.parse(latents)
+    return choose_latents(
+        probe,
+        choice,
+        n_samples,
+        skip=0,
+        seed=seed,
+        find_measure=find_measure,
+        progress=progress,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganprobe import ActivationStore, UnitSet
+from ganprobe import ActivationStore, LatentSet, Probe, UnitSet, load
 
 Command = Callable[..., Any]
 RECORD = ("record", "digits", "--site", "conv2")
@@ -181,3 +181,30 @@ def test_a_set_that_was_found_is_recorded_alone(
         )  # fmt: skip
         assert refused.status == 2
         assert match in refused.err
+
+
+def test_chosen_latents_are_recorded_in_place_of_the_seeds(
+    ganprobe_command: Command, tmp_path: Path
+) -> None:
+    digits = load("digits")
+    mine = digits.sample(9, seed=5)
+    LatentSet.of({"z": mine}).write(tmp_path / "mine.json")
+    path = tmp_path / "mine.h5"
+    given = ("--latents", f"@{tmp_path / 'mine.json'}", "--samples", 6, "--output", path)
+    finished = ganprobe_command(*RECORD, *given)
+    assert finished.status == 0, finished.err
+    assert f"recorded 6 samples of digits (@{tmp_path / 'mine.json'})" in finished.out
+    with ActivationStore(path) as store:
+        assert torch.equal(store.latents().z, mine.z[:6])
+        recorded = store.activations("conv2")
+    assert torch.equal(recorded, Probe(digits).run(mine[:6], record="conv2")["conv2"])
+
+
+def test_too_few_chosen_latents_are_one_sentence(ganprobe_command: Command, tmp_path: Path) -> None:
+    given = ("--latents", "4,7", "--samples", 6, "--output", tmp_path / "few.h5")
+    finished = ganprobe_command(*RECORD, *given)
+    assert finished.status == 2
+    assert finished.err.strip() == (
+        "ganprobe: '4,7' stands for 2 samples, and 6 are needed; name more, or ask for fewer"
+    )
+    assert list(tmp_path.iterdir()) == []
