@@ -218,6 +218,9 @@ def _draw_pair(
                       color=colour)  # fmt: skip
             axes.plot(mean[direction, row], place + shift, marker, ms=4.5, color=colour)
     axes.axvline(0, color="0.6", lw=0.8)
+    shown = [mean[before], control[before], *([] if after is None else [mean[after]])]
+    reach = 1.5 * max(float(np.abs(values[rows]).max()) for values in shown)
+    axes.set_xlim(-reach, reach)  # an interval of few unlike values may run far beyond
     axes.set_xlabel("change\n(deviations of the measure)", fontsize=8)
     plain_axes(axes)
 
