@@ -98,6 +98,15 @@ def test_the_interval_is_that_of_the_book() -> None:
         assert (one_low, one_high) == pytest.approx(by_hand(row, 5, 400), rel=1e-9)
 
 
+@pytest.mark.parametrize("n", [20, 48, 400])
+def test_a_row_of_nearly_one_value_has_limits_within_a_few_deviations(n: int) -> None:
+    row = 1e-8 * np.random.default_rng(n).normal(size=n)
+    row[0] = 0.9  # as the probability of a class that one sample in n changes to
+    mean, low, high = mean_interval(row)
+    assert low[0] < mean[0] < high[0]
+    assert high[0] - low[0] < 3 * row.std()
+
+
 def test_a_resample_of_one_value_counts_as_one_draw_a_deviation_off() -> None:
     row = np.array([1.0] + [0.0] * 9)
     _, low, high = mean_interval(row)
