@@ -1,24 +1,35 @@
-"""The walks: a pure plan of latents, and the images that come of them.
+"""The walk: images of every base along every way, and what is kept of them.
 
-Every walk runs together with its unchanged base, so that a step at the base's own value gives
-the base image bit for bit. Costs bases x dimensions x (steps + 1) images; only the images of
-the figures are kept.
+All forwards of a block of bases have the same shape, and a base stands at the same places in each,
+also in the one of the bases themselves: so a step at a base's own value gives its image bit for
+bit, and noise that the generator draws is the same. Costs bases x ways x steps images and one
+forward more for each block. The images that figures may show are kept while they take no more than
+half a GiB; else those that are shown are made again, and only small ones of the first base kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from ganprobe import Context, ForwardError, Latents, LatentSpace, ParameterError
-from ganprobe_traversal import TraversalParams
+from ganprobe import ForwardError, Latents, Probe
+from ganprobe_traversal.plan import Plan
+from ganprobe_traversal.ways import Floats
 
-_BATCH_IMAGES = 128
+__all__ = ["Walks", "batch_size", "layout", "take_walks"]
+
+_BATCH_IMAGES, _FEWEST_IMAGES, _BATCH_BYTES = 32, 8, 1 << 24  # on a CPU: what its caches hold
+_GPU_TIMES = 8
+_PINNED = 0.005  # so near to black or white
+_PAGE_PIXELS = 64
+_KEPT_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,158 +37,248 @@ class Walks:
     """What walking gave.
 
     Args:
-        params: that were asked for.
-        dims: the dimensions walked, in the order asked for.
-        values: (step,) the values that a coordinate took, in the latent's own unit.
-        is_outside: (step,) whether a value lies outside the prior's usual range.
-        base_values: (dim, base) the base samples' own values.
-        effects: (dim, base, step) root mean square change of the image, 0 to 1.
-        shown: the dimensions whose images were kept, strongest first.
+        plan: that was carried out.
+        effects: (way, base, step) root mean square change of the image, 0 to 1.
+        pinned: (way, base, step) share of the image's values at black or white, 0 to 1.
+        pages: (way, step, channel, y, x) uint8, small images of the first base.
+        page_base: (channel, y, x) uint8, its own.
+        shown: the ways whose images were kept, strongest first: positions in the plan.
         images: (shown, row, 1 + step, channel, y, x) in [0, 1]; step 0 is the base.
-        measures: by name: (dim, base, 1 + step, column).
-        columns: by measure: what its columns are.
+        measures: by name: (way, base, 1 + step, column); step 0 is the base.
     """
 
-    params: TraversalParams
-    dims: tuple[int, ...]
-    values: NDArray[np.float64]
-    is_outside: NDArray[np.bool_]
-    base_values: NDArray[np.float64]
-    effects: NDArray[np.float64]
+    plan: Plan
+    effects: Floats
+    pinned: Floats
+    pages: NDArray[np.uint8]
+    page_base: NDArray[np.uint8]
     shown: tuple[int, ...]
     images: NDArray[np.float32]
-    measures: dict[str, NDArray[np.float32]]
-    columns: dict[str, tuple[str, ...]]
+    measures: dict[str, Floats]
 
     @property
-    def mean_effects(self) -> NDArray[np.float64]:
-        """(dim,) the effect of each dimension: mean over bases and steps, 0 to 1."""
-        means: NDArray[np.float64] = self.effects.mean(axis=(1, 2))
+    def mean_effects(self) -> Floats:
+        """(way,) the effect of each: mean over bases and steps, 0 to 1."""
+        means: Floats = self.effects.mean(axis=(1, 2))
         return means
 
     @property
     def ranking(self) -> list[int]:
-        """Positions in `dims`, strongest first, ties to the lowest."""
-        return [int(position) for position in np.argsort(-self.mean_effects, kind="stable")]
+        """The ways, strongest first, ties to the lowest."""
+        return strongest(self.effects)
 
 
-def walk_dimensions(context: Context, params: TraversalParams) -> Walks:
-    """Walk every chosen dimension from every base; then keep the images of the strongest.
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Images of some (way, step) pairs for a block of bases.
+
+    Args:
+        ways, steps: (pair,) which.
+        block: which bases.
+        images: (pair, base, channel, y, x) in [0, 1].
+        bases: (pair, base, channel, y, x) those of the bases, from the same places of a forward.
+        is_finite: (pair, base) whether the generator gave numbers.
+        is_first: of this block.
+    """
+
+    ways: Tensor
+    steps: Tensor
+    block: slice
+    images: Tensor
+    bases: Tensor
+    is_finite: Tensor
+    is_first: bool
+
+
+def take_walks(plan: Plan) -> Walks:
+    """Walk every way from every base; then keep the images of the strongest.
 
     Raises:
-        ParameterError: a dimension that the latent does not have, or a range that runs down.
+        ForwardError: the generator raised, or gave NaN or infinity on a walk.
     """
-    space = context.generator.latent_space
-    dims = _checked_dims(params.dims, space)
-    values = _step_values(params, space)
-    bases = context.generator.sample(params.bases, seed=context.seed)
-    measures = {name: context.measure(name) for name in params.measure}
-    effects = np.zeros((len(dims), params.bases, params.steps))
-    shape = (len(dims), params.bases, 1 + params.steps)
-    followed = {
-        name: np.zeros((*shape, len(measure.columns)), dtype=np.float32)
-        for name, measure in measures.items()
-    }
-    jobs = [(i, base) for i in range(len(dims)) for base in range(params.bases)]
-    with context.progress(len(jobs), "walks") as bar:
-        for chunk in _chunks(jobs, max(1, _BATCH_IMAGES // (1 + params.steps))):
-            images = _walk(context, bases, [(dims[i], base) for i, base in chunk], values)
-            places = tuple(np.array(chunk).T)  # positions of the dimensions, and the bases
-            effects[places] = _effects(images)
-            for name, measure in measures.items():
-                columns = measure(images.flatten(0, 1))  # (job * (1 + step), column)
-                followed[name][places] = columns.reshape(*images.shape[:2], -1).cpu().numpy()
-            bar.advance(len(chunk))
-    strongest = np.argsort(-effects.mean(axis=(1, 2)), kind="stable")[: params.figures]
-    shown = tuple(dims[int(position)] for position in strongest)
-    low, high = space.usual_range
+    tally = _Tally(plan)
+    n_ways = len(plan.ways.keys)
+    with plan.context.progress(n_ways * plan.n_bases * len(plan.steps), "images") as bar:
+        for piece in _pieces(plan, range(n_ways), plan.n_bases):
+            tally.add(piece)
+            bar.advance(piece.is_finite.numel())
+    tally.refuse_what_is_not_finite()
+    effects = tally.effects.cpu().numpy()
+    shown = tuple(strongest(effects)[: plan.params.figures])
     return Walks(
-        params=params,
-        dims=dims,
-        values=values,
-        is_outside=(values < low - 1e-9) | (values > high + 1e-9),
-        base_values=bases.z.flatten(1)[:, list(dims)].T.double().numpy(),
+        plan=plan,
         effects=effects,
+        pinned=tally.pinned.cpu().numpy(),
+        pages=tally.pages.numpy(),
+        page_base=tally.page_base.numpy(),
         shown=shown,
-        images=_shown_images(context, bases, shown, values, min(params.rows, params.bases)),
-        measures=followed,
-        columns={name: measure.columns for name, measure in measures.items()},
+        images=tally.shown_images(shown),
+        measures={name: values.cpu().numpy() for name, values in tally.measures.items()},
     )
 
 
-def walked_latents(
-    bases: Latents, jobs: Sequence[tuple[int, int]], values: NDArray[np.float64]
-) -> Tensor:
-    """Latents (job, 1 + step, *shape): for each (dimension, base) the base, then its walk."""
-    chosen = torch.tensor([base for _, base in jobs])
-    z = bases.z[chosen].flatten(1)  # (job, dimensions)
-    walks = z.unsqueeze(1).repeat(1, 1 + len(values), 1)  # (job, 1 + step, dimensions)
-    steps = torch.from_numpy(values).to(z.dtype)
-    for job, (dim, _) in enumerate(jobs):
-        walks[job, 1:, dim] = steps
-    return torch.unflatten(walks, 2, bases.z.shape[1:])
+def strongest(effects: Floats) -> list[int]:
+    """The ways by their mean effect, strongest first, ties to the lowest."""
+    return [int(way) for way in np.argsort(-effects.mean(axis=(1, 2)), kind="stable")]
 
 
-def _walk(
-    context: Context,
-    bases: Latents,
-    jobs: Sequence[tuple[int, int]],
-    values: NDArray[np.float64],
-) -> Tensor:
-    """Images (job, 1 + step, channel, y, x) in [0, 1]."""
-    latents = walked_latents(bases, jobs, values)
-    batches = latents.flatten(0, 1).split(_BATCH_IMAGES)
-    images = torch.cat([context.probe.images(batch) for batch in batches])
-    if not images.isfinite().all():
-        raise ForwardError(
-            f"generator {context.generator.name!r} gave NaN or infinity on a walk along"
-            f" dimensions {sorted({dim for dim, _ in jobs})}; walk a smaller range"
-        )
-    return torch.unflatten(context.generator.to_unit_range(images), 0, latents.shape[:2])
+def batch_size(probe: Probe) -> int:
+    """How many images a forward makes: as many as is fast, by the largest activation."""
+    sizes = [np.prod(tensor.shape) for layer in probe.layers() for tensor in layer.tensors]
+    times = 1 if probe.device.type == "cpu" else _GPU_TIMES
+    n_parts = int(4 * max(sizes, default=1)) * _BATCH_IMAGES // _BATCH_BYTES + 1
+    return max(_FEWEST_IMAGES, _BATCH_IMAGES // n_parts * times)
 
 
-def _shown_images(
-    context: Context,
-    bases: Latents,
-    shown: Sequence[int],
-    values: NDArray[np.float64],
-    n_rows: int,
-) -> NDArray[np.float32]:
-    rows = [
-        _walk(context, bases, [(dim, base) for base in range(n_rows)], values).float().cpu()
-        for dim in shown
-    ]
-    images: NDArray[np.float32] = torch.stack(rows).numpy()
-    return images
+def layout(n_bases: int, n_pairs: int, most: int) -> tuple[int, int]:
+    """How many bases, and how many (way, step) pairs of each, go into a forward of `most` images.
+
+    Of pairs as many as leave the fewest images over: the last forward is as long as the others,
+    and so is one more, of the bases alone.
+    """
+    n_block = min(n_bases, most)
+    largest = max(1, min(n_pairs, most // n_block))
+    tried = range(largest, -(-3 * largest // 4) - 1, -1)
+    return n_block, min(tried, key=lambda together: -(-n_pairs // together) * together + together)
 
 
-def _effects(images: Tensor) -> NDArray[np.float64]:
-    """(job, step) root mean square over pixels of each step's image less its base's."""
-    change = (images[:, 1:] - images[:, :1]).double()
-    effects: NDArray[np.float64] = change.square().mean(dim=(2, 3, 4)).sqrt().cpu().numpy()
-    return effects
+def _pieces(plan: Plan, ways: Sequence[int], n_bases: int) -> Iterator[_Piece]:
+    """The images of the first bases along these ways, a forward at a time."""
+    device = plan.points.device
+    steps = torch.from_numpy(plan.steps).to(device)
+    of_way = torch.tensor(ways, device=device).repeat_interleave(len(steps))  # (pair,)
+    of_step = torch.arange(len(steps), device=device).repeat(len(ways))
+    for block, together in _blocks(plan, n_bases, len(of_way)):
+        n_block = block.stop - block.start
+        start = plan.points[block].repeat(together, *[1] * (plan.points.ndim - 1))
+        beside = plan.latents[block].z.repeat(together, *[1] * (plan.latents.z.ndim - 1))
+        bases, _ = _images(plan, start, beside, together)
+        for first in range(0, len(of_way), together):
+            kept = slice(first, min(first + together, len(of_way)))
+            pairs = torch.arange(first, first + together, device=device).clamp(max=kept.stop - 1)
+            each = pairs.repeat_interleave(n_block)  # (pair * base,)
+            points = plan.ways.move(start, of_way[each], steps[of_step[each]])
+            images, is_finite = _images(plan, points, beside, together)
+            n = kept.stop - kept.start
+            yield _Piece(
+                of_way[kept], of_step[kept], block, images[:n], bases[:n], is_finite[:n], not first
+            )
 
 
-def _checked_dims(dims: tuple[int, ...] | None, space: LatentSpace) -> tuple[int, ...]:
-    n = space.n_dimensions
-    if dims is None:
-        return tuple(range(n))
-    outside = [dim for dim in dims if dim >= n]
-    if outside:
-        raise ParameterError(
-            f"no latent dimension {outside[0]}: this generator has {n}, numbered 0-{n - 1}"
-        )
-    return dims
+def _blocks(plan: Plan, n_bases: int, n_pairs: int) -> Iterator[tuple[slice, int]]:
+    """The blocks of bases, each with how many pairs go into a forward.
+
+    It is one pair where the generator draws noise: each place of a forward has noise of its own.
+    """
+    probe = plan.context.probe
+    most = batch_size(probe)
+    n_block, _ = layout(n_bases, n_pairs, most)
+    for start in range(0, n_bases, n_block):
+        block = slice(start, min(start + n_block, n_bases))
+        together = layout(block.stop - block.start, n_pairs, most)[1]
+        yield block, 1 if probe.layers().draws_noise else together
 
 
-def _step_values(params: TraversalParams, space: LatentSpace) -> NDArray[np.float64]:
-    low, high = space.usual_range
-    low = low if params.low is None else params.low
-    high = high if params.high is None else params.high
-    if not low < high:
-        raise ParameterError(f"--low must be below --high, got {low:g} and {high:g}")
-    return np.linspace(low, high, params.steps)
+def _images(plan: Plan, points: Tensor, z: Tensor, together: int) -> tuple[Tensor, Tensor]:
+    """Images (pair, base, channel, y, x) in [0, 1], and which (pair, base) are finite."""
+    (raw,) = plan.space.image_batches(points, Latents(z), batch_size=len(points))
+    is_finite = raw.flatten(1).sum(1, dtype=torch.float64).isfinite()  # faster than asking each
+    images = plan.context.generator.to_unit_range(raw)
+    return images.unflatten(0, (together, -1)), is_finite.unflatten(0, (together, -1))
 
 
-def _chunks(jobs: list[tuple[int, int]], size: int) -> list[list[tuple[int, int]]]:
-    return [jobs[start : start + size] for start in range(0, len(jobs), size)]
+class _Tally:
+    """What is kept of the images, on the probe's device until the walk is over."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        shape = (len(plan.ways.keys), plan.n_bases, len(plan.steps))
+        device = plan.points.device
+        self.effects = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.pinned = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.is_finite = torch.ones(shape, dtype=torch.bool, device=device)
+        followed = (*shape[:2], 1 + shape[2])
+        self.measures = {
+            measure.name: torch.zeros(
+                (*followed, len(measure.columns)), dtype=torch.float64, device=device
+            )
+            for measure in plan.measures
+        }
+        small = tuple(min(size, _PAGE_PIXELS) for size in plan.context.probe.image_shape[1:])
+        n_channels = plan.context.probe.image_shape[0]
+        self.pages = torch.zeros((shape[0], shape[2], n_channels, *small), dtype=torch.uint8)
+        self.page_base = torch.zeros((n_channels, *small), dtype=torch.uint8)
+        self.n_rows = min(plan.params.rows, plan.n_bases)
+        kept = (shape[0], self.n_rows, 1 + shape[2], *plan.context.probe.image_shape)
+        fits = 4 * math.prod(kept) <= _KEPT_BYTES
+        self.kept = torch.zeros(kept) if fits else None
+
+    def add(self, piece: _Piece) -> None:
+        """Take a forward's images in."""
+        ways, steps, block = piece.ways, piece.steps, piece.block
+        work = piece.images - piece.bases
+        n_values = work[0, 0].numel()
+        norms = torch.linalg.vector_norm(work.flatten(2), dim=2)
+        self.effects[ways, block, steps] = norms.double() / n_values**0.5
+        torch.sub(piece.images, 0.5, out=work).abs_()  # in place: memory costs more than sums
+        n_pinned = torch.ge(work, 0.5 - _PINNED, out=work).flatten(2).sum(2, dtype=torch.float64)
+        self.pinned[ways, block, steps] = n_pinned / n_values
+        self.is_finite[ways, block, steps] = piece.is_finite
+        for measure in self.plan.measures:
+            values = self.measures[measure.name]
+            each = measure(piece.images.flatten(0, 1)).unflatten(0, piece.images.shape[:2])
+            values[ways, block, 1 + steps] = each.to(values)
+            if piece.is_first:
+                values[:, block, 0] = measure(piece.bases[0]).to(values)
+        self._keep(piece)
+        if block.start == 0:
+            self.pages[ways.cpu(), steps.cpu()] = self._small(piece.images[:, 0])
+            self.page_base = self._small(piece.bases[:1, 0])[0]
+
+    def shown_images(self, shown: Sequence[int]) -> NDArray[np.float32]:
+        """(shown, row, 1 + step, channel, y, x) those that were kept, or else made again."""
+        images = _made_again(self.plan, shown) if self.kept is None else self.kept[list(shown)]
+        return np.asarray(images, dtype=np.float32)
+
+    def _keep(self, piece: _Piece) -> None:
+        """The images of the rows that figures show."""
+        rows = slice(piece.block.start, min(piece.block.stop, self.n_rows))
+        n = rows.stop - rows.start
+        if self.kept is None or n <= 0:
+            return
+        ways, steps = piece.ways.cpu(), 1 + piece.steps.cpu()
+        self.kept[ways, rows, steps] = piece.images[:, :n].float().cpu()
+        if piece.is_first:
+            self.kept[:, rows, 0] = piece.bases[0, :n].float().cpu()
+
+    def _small(self, images: Tensor) -> Tensor:
+        size = tuple(self.pages.shape[-2:])
+        reduced = images
+        if tuple(images.shape[-2:]) != size:
+            reduced = functional.interpolate(images, size=size, mode="area")
+        return (reduced.nan_to_num() * 255).round().to(torch.uint8).cpu()
+
+    def refuse_what_is_not_finite(self) -> None:
+        """Raise `ForwardError` where the generator gave NaN or infinity."""
+        bad = (~self.is_finite).flatten(1).any(1).nonzero().flatten().tolist()
+        if bad:
+            name = self.plan.context.generator.name
+            keys = [self.plan.ways.keys[way] for way in bad]
+            raise ForwardError(
+                f"generator {name!r} gave NaN or infinity on a walk along dimensions {keys}; walk a"
+                " smaller range"
+            )
+
+
+def _made_again(plan: Plan, shown: Sequence[int]) -> NDArray[np.float32]:
+    """(shown, row, 1 + step, channel, y, x)."""
+    n_rows = min(plan.params.rows, plan.n_bases)
+    shape = plan.context.probe.image_shape
+    kept = np.zeros((len(shown), n_rows, 1 + len(plan.steps), *shape), dtype=np.float32)
+    places = np.zeros(len(plan.ways.keys), dtype=np.int64)
+    places[list(shown)] = np.arange(len(shown))
+    for piece in _pieces(plan, shown, n_rows):
+        at, steps = places[piece.ways.cpu().numpy()], 1 + piece.steps.cpu().numpy()
+        kept[at, piece.block, steps] = piece.images.float().cpu().numpy()
+        kept[:, piece.block, 0] = piece.bases[0].float().cpu().numpy()
+    return kept

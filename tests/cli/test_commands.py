@@ -132,6 +132,8 @@ def test_run_traversal_names_the_files_to_look_at(
         "result.json",
         "result.h5",
         "figures/ranking.png",
+        "figures/all-dimensions.png",
+        "figures/measures.png",
         "figures/dimension-001.png",
         "figures/dimension-003.png",
     }
@@ -168,7 +170,7 @@ WRONG = {
     ),
     "no such dimension": (
         ("run", "traversal", "digits", "--dims", "0,999"),
-        "no latent dimension 999: this generator has",
+        "no latent dimension 999: there are 10, numbered 0-9",
     ),
     "no such measure": ((*TRAVERSE, "--measure", "digits"), "no measure 'digits'; nearest: digit"),
     "no number": ((*TRAVERSE[:-1], "many"), "--steps: input should be a valid integer"),
