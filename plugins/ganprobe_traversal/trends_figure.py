@@ -31,7 +31,7 @@ def draw_trends(walks: Walks, trends: Trends) -> Figure | None:
     sizes = trends.sizes[np.ix_(rows, shown)]
     is_found = (trends.by_way(trends.changes.q) < SIGNIFICANT)[np.ix_(rows, shown)]
     size = 2.6 + _SQUARE * len(shown), 2.6 + _SQUARE * 0.7 * len(rows)
-    figure = Figure(figsize=(max(size[0], 6.2), size[1]), layout="constrained")
+    figure = Figure(figsize=(max(size[0], 6.2), max(size[1], 3.4)), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(sizes, cmap="RdBu_r", vmin=-_REACH, vmax=_REACH, aspect="auto")
     for row, column in zip(*np.nonzero(is_found & (np.abs(sizes) >= _WRITTEN)), strict=True):
@@ -50,8 +50,8 @@ def draw_trends(walks: Walks, trends: Trends) -> Figure | None:
         loc="left",
         fontsize=10,
     )
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
-    bar.set_label("change, standard deviations over all images", fontsize=8)
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("change, in standard\ndeviations over images", fontsize=8)
     bar.ax.tick_params(labelsize=7.5)
     sign(figure, walks.plan.made)
     return figure
