@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "COLOURS",
     "CONTROL_COLOUR",
+    "MOST_EXACT",
     "Ablate",
     "ActivationDataset",
     "ActivationStore",
@@ -28,12 +29,19 @@ __all__ = [
     "AnimationFormat",
     "Apply",
     "Array",
+    "Associations",
+    "Boundary",
+    "CarriedBack",
+    "Coefficients",
+    "Components",
     "Context",
     "DirectionSet",
     "Directions",
     "Extent",
+    "Factorisation",
     "Field",
     "Figure",
+    "FileImage",
     "ForwardError",
     "FoundUnits",
     "GanprobeError",
@@ -41,6 +49,7 @@ __all__ = [
     "GeneratorLoader",
     "How",
     "ImageCell",
+    "ImageChanges",
     "Indices",
     "Intervention",
     "LatentSet",
@@ -48,9 +57,12 @@ __all__ = [
     "Latents",
     "Layer",
     "LayerTable",
+    "LearnedMap",
     "Measure",
     "MeasuredSweep",
+    "ModelName",
     "NotATensorError",
+    "NotDifferentiableError",
     "NotFiniteError",
     "NotRecordedError",
     "NotReplayableError",
@@ -61,6 +73,7 @@ __all__ = [
     "Params",
     "Patch",
     "PluginError",
+    "Predictability",
     "Probe",
     "Provenance",
     "RandomUnits",
@@ -95,32 +108,71 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "__version__",
+    "associations",
+    "attribute_boundary",
+    "carried_back",
+    "closed_form",
+    "conditional_direction",
     "control_band",
+    "cosines",
+    "difference_images",
     "draw_image_grid",
+    "effective_number",
+    "extreme_rows",
+    "find_image_files",
     "find_measure",
+    "fit_predictor",
     "frames_of",
+    "gather_changes",
     "hookimpl",
+    "jvp_images",
     "kernel_levels",
+    "learned_map",
     "lerp",
     "load",
     "mean_interval",
     "merge_stores",
     "paired_effects",
     "plain_axes",
+    "predictability",
+    "principal_components",
     "random_units",
+    "read_image",
+    "read_images",
     "read_region",
     "renormalised",
     "search_units",
     "share",
     "sign",
     "slerp",
+    "small_step",
     "store_statistics",
 ]
 
 if TYPE_CHECKING:
     from ganprobe.analysis import Analysis, Context
     from ganprobe.animations import Animation, AnimationFormat, frames_of
+    from ganprobe.association import (
+        Associations,
+        Coefficients,
+        associations,
+        cosines,
+        effective_number,
+    )
+    from ganprobe.boundaries import (
+        Boundary,
+        attribute_boundary,
+        conditional_direction,
+        extreme_rows,
+    )
     from ganprobe.catalogue import find_measure, load
+    from ganprobe.components import (
+        MOST_EXACT,
+        CarriedBack,
+        Components,
+        carried_back,
+        principal_components,
+    )
     from ganprobe.direction_sets import DirectionSet
     from ganprobe.drawing import (
         COLOURS,
@@ -143,6 +195,7 @@ if TYPE_CHECKING:
         ForwardError,
         GanprobeError,
         NotATensorError,
+        NotDifferentiableError,
         NotFiniteError,
         NotRecordedError,
         NotReplayableError,
@@ -157,10 +210,19 @@ if TYPE_CHECKING:
         UnknownNameError,
         UsageError,
     )
+    from ganprobe.factorisation import Factorisation, LearnedMap, closed_form, learned_map
     from ganprobe.generators import Generator
     from ganprobe.hookspecs import hookimpl
+    from ganprobe.image_files import FileImage, find_image_files, read_image, read_images
     from ganprobe.interpolation import lerp, renormalised, slerp
     from ganprobe.interventions import Ablate, Apply, Intervention, Patch, Scale, Shift, Swap
+    from ganprobe.jacobians import (
+        ImageChanges,
+        difference_images,
+        gather_changes,
+        jvp_images,
+        small_step,
+    )
     from ganprobe.kernels import kernel_levels
     from ganprobe.latent_sets import LatentSet
     from ganprobe.latents import Latents, LatentSpace
@@ -168,6 +230,7 @@ if TYPE_CHECKING:
     from ganprobe.loaders import GeneratorLoader
     from ganprobe.measures import Measure
     from ganprobe.params import Directions, Field, Indices, Params, Samples, Units
+    from ganprobe.prediction import ModelName, Predictability, fit_predictor, predictability
     from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
     from ganprobe.recordings import Recording
@@ -195,9 +258,29 @@ _HOMES = {
         "AnimationFormat",
         "frames_of",
     ),
+    "association": (
+        "Associations",
+        "Coefficients",
+        "associations",
+        "cosines",
+        "effective_number",
+    ),
+    "boundaries": (
+        "Boundary",
+        "attribute_boundary",
+        "conditional_direction",
+        "extreme_rows",
+    ),
     "catalogue": (
         "find_measure",
         "load",
+    ),
+    "components": (
+        "MOST_EXACT",
+        "CarriedBack",
+        "Components",
+        "carried_back",
+        "principal_components",
     ),
     "direction_sets": ("DirectionSet",),
     "drawing": (
@@ -221,6 +304,7 @@ _HOMES = {
         "ForwardError",
         "GanprobeError",
         "NotATensorError",
+        "NotDifferentiableError",
         "NotFiniteError",
         "NotRecordedError",
         "NotReplayableError",
@@ -235,8 +319,20 @@ _HOMES = {
         "UnknownNameError",
         "UsageError",
     ),
+    "factorisation": (
+        "Factorisation",
+        "LearnedMap",
+        "closed_form",
+        "learned_map",
+    ),
     "generators": ("Generator",),
     "hookspecs": ("hookimpl",),
+    "image_files": (
+        "FileImage",
+        "find_image_files",
+        "read_image",
+        "read_images",
+    ),
     "interpolation": (
         "lerp",
         "renormalised",
@@ -250,6 +346,13 @@ _HOMES = {
         "Scale",
         "Shift",
         "Swap",
+    ),
+    "jacobians": (
+        "ImageChanges",
+        "difference_images",
+        "gather_changes",
+        "jvp_images",
+        "small_step",
     ),
     "kernels": ("kernel_levels",),
     "latent_sets": ("LatentSet",),
@@ -270,6 +373,12 @@ _HOMES = {
         "Params",
         "Samples",
         "Units",
+    ),
+    "prediction": (
+        "ModelName",
+        "Predictability",
+        "fit_predictor",
+        "predictability",
     ),
     "probe": ("Probe",),
     "provenance": ("Provenance",),

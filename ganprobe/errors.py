@@ -6,6 +6,7 @@
     │   ├── NotATensorError (TypeError)     what stands at a site is no tensor
     │   ├── OverwrittenError                a recorded activation was written into later
     │   ├── NotReplayableError              a forward cannot be resumed from the edited site
+    │   ├── NotDifferentiableError          a generator has no forward-mode derivative
     │   └── NotFiniteError (ArithmeticError)  NaN or infinity stands at a site
     ├── StoreError       (OSError)          an activation store cannot be written or read
     ├── PluginError                         a plugin failed while it was doing its work
@@ -29,6 +30,7 @@ __all__ = [
     "ForwardError",
     "GanprobeError",
     "NotATensorError",
+    "NotDifferentiableError",
     "NotFiniteError",
     "NotRecordedError",
     "NotReplayableError",
@@ -90,6 +92,10 @@ class NotReplayableError(ForwardError):
 
     def __str__(self) -> str:
         return str(self.args[-1])
+
+
+class NotDifferentiableError(ForwardError):
+    """Derivatives in forward mode do not go through the generator, or are not finite."""
 
 
 class StoreError(GanprobeError, OSError):

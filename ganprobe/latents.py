@@ -79,6 +79,22 @@ class LatentSpace:
         edge = min(self.bound, _TYPICAL_DEVIATIONS)
         return -edge, edge
 
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of each number of a latent: 1 where the prior is normal.
+
+        Example:
+            >>> round(LatentSpace((16,), "uniform").deviation, 4)
+            0.5774
+        """
+        if self.distribution == "uniform":
+            return self.bound / math.sqrt(3)
+        if self.distribution == "normal":
+            return 1.0
+        density = math.exp(-(self.bound**2) / 2) / math.sqrt(2 * math.pi)
+        within = 1.0 - 2.0 * float(special.ndtr(-self.bound))
+        return math.sqrt(1.0 - 2.0 * self.bound * density / within)
+
     def sample(self, indices: Sequence[int], *, seed: int = 0) -> Latents:
         """The latents of these sample indices: z is (n, *shape), float32, on the CPU.
 

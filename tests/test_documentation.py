@@ -46,9 +46,15 @@ def test_the_readmes_programs_run(
 
 
 SMALLER = {
+    "run inversion": "--n-own 1 --n-pool 100 --n-starts 2 --n-steps 8 --encoder-steps 4",
+    "run quality": "--n-samples 200 --n-fresh 50 --model logistic",
+    "run sensitivity": "--n-samples 4 --n-directions 4 --n-associated 60 --n-shown 3",
     "run swap": "--pairs 2 --held-out 2 --n-units 2 --n-draws 2 --strategy joint --n-shown 1",
+    "run arithmetic": "--n-draws 4 --n-exemplars 2 --n-shown 1",
     "run ablation": "--n-samples 8 --n-ranked 8 --top 2 --n-draws 2 --n-shown 1",
+    "run traversal": "--bases 2 --steps 3 --figures 1",
     "run veto": "--n-samples 8 --n-controls 2 --n-shown 1",
+    "run directions": "--n-samples 250 --n-bases 4 --n-random 2 --n-shown 1 --measure digit",
 }
 """What makes a command of a document short enough for a test."""
 

@@ -28,7 +28,21 @@ def test_the_wheel_holds_the_package_and_every_plugin(distributions: Path) -> No
     (wheel,) = distributions.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    plugins = {"ablation", "maps", "swap", "traversal", "units", "veto", "zoo"}
+    plugins = {
+        "ablation",
+        "appearance",
+        "arithmetic",
+        "directions",
+        "inversion",
+        "maps",
+        "quality",
+        "sensitivity",
+        "swap",
+        "traversal",
+        "units",
+        "veto",
+        "zoo",
+    }
     assert tops == {"ganprobe", *(f"ganprobe_{name}" for name in plugins)}
     assert "ganprobe/py.typed" in names
     assert "ganprobe_zoo/weights/digits-generator.safetensors" in names
@@ -62,7 +76,13 @@ def test_the_wheel_installed_elsewhere_finds_the_plugins(
     listed = json.loads(run("-m", "ganprobe", "plugins", "--json"))
     assert {plugin["name"]: plugin["state"] for plugin in listed} == {
         "ablation": "loaded",
+        "appearance": "loaded",
+        "arithmetic": "loaded",
+        "directions": "loaded",
+        "inversion": "loaded",
         "maps": "loaded",
+        "quality": "loaded",
+        "sensitivity": "loaded",
         "swap": "loaded",
         "traversal": "loaded",
         "units": "loaded",

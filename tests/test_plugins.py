@@ -139,7 +139,13 @@ def test_a_plugin_can_be_switched_off(
 def test_the_first_party_plugins_are_found() -> None:
     assert {plugin.name: plugin.state for plugin in plugins()} == {
         "ablation": "loaded",
+        "appearance": "loaded",
+        "arithmetic": "loaded",
+        "directions": "loaded",
+        "inversion": "loaded",
         "maps": "loaded",
+        "quality": "loaded",
+        "sensitivity": "loaded",
         "swap": "loaded",
         "traversal": "loaded",
         "units": "loaded",
@@ -153,5 +159,5 @@ def test_unknown_names_name_the_nearest() -> None:
         load("digit")
     with pytest.raises(UnknownNameError, match="no analysis 'transversal'; nearest: traversal"):
         find_analysis("transversal")
-    with pytest.raises(UnknownNameError, match="no measure 'digits'; nearest: digit, digit-real"):
+    with pytest.raises(UnknownNameError, match="no measure 'digits'; nearest: digit, digit-shape"):
         find_measure("digits")
