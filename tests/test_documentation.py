@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
+import shutil
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -77,12 +79,16 @@ def test_the_readmes_commands_run(
 SWAP_PAGE = (ROOT / "plugins" / "ganprobe_swap" / "README.md").read_text()
 
 
-def test_the_page_on_swaps_has_its_figures_and_five_numbered_experiments() -> None:
-    figures = re.findall(r"!\[[^]]+\]\((.*?)\)", SWAP_PAGE)
-    assert len(figures) >= 9
+LATENT_PAGE = (ROOT / "plugins" / "ganprobe_traversal" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("page", "n_figures"), [(SWAP_PAGE, 9), (LATENT_PAGE, 7)])
+def test_a_page_has_its_figures_and_five_numbered_experiments(page: str, n_figures: int) -> None:
+    figures = re.findall(r"!\[[^]]+\]\((.*?)\)", page)
+    assert len(figures) >= n_figures
     for figure in figures:
         assert (ROOT / "plugins" / "ganprobe_swap" / figure).resolve().exists(), figure
-    assert re.findall(r"^## (\d)\.", SWAP_PAGE, re.MULTILINE) == list("12345")
+    assert re.findall(r"^## (\d)\.", page, re.MULTILINE) == list("12345")
 
 
 @pytest.mark.slow
@@ -97,6 +103,25 @@ def test_the_commands_of_the_page_on_swaps_run_in_their_order(
     for line in lines:
         words = line.removeprefix("ganprobe ").split()
         fewer = smaller.get(" ".join(words[:2]), "").replace("--pairs 1", "--pairs 2")
+        finished = ganprobe_command(*words, *fewer.split())
+        assert finished.status == 0, (line, finished.err)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_latents_run_in_their_order(
+    ganprobe_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plugins").mkdir()
+    shutil.copy(ROOT / "plugins" / "my-three.png", tmp_path / "plugins")
+    lines = [line for block in blocks(LATENT_PAGE, "") for line in block.splitlines()]
+    assert len(lines) == 11
+    smaller = SMALLER | {"run quality": "--n-samples 300 --model logistic --n-kept 4"}
+    for line in lines:
+        words = shlex.split(line.removeprefix("ganprobe "))
+        fewer = smaller.get(" ".join(words[:2]), "")
+        if "--walk" in words or "--direction" in words:
+            fewer = ""
         finished = ganprobe_command(*words, *fewer.split())
         assert finished.status == 0, (line, finished.err)
 

@@ -30,7 +30,8 @@ def draw_equation(study: Study, one: InSpace, *, made: str) -> Figure:
     It reads along the row of means. Laid out as in Radford et al. 2016, figure 7.
     """
     groups = [term for term in study.formula.terms if term.name in study.groups]
-    n_rows = min(_SHOWN_EXEMPLARS, study.params.n_exemplars)
+    is_one = study.params.n_exemplars == 1  # who is their own mean
+    n_rows = 0 if is_one else min(_SHOWN_EXEMPLARS, study.params.n_exemplars)
     along = _HEAD + max(n_rows * (_CELL + _GAP) + 0.3, 2 * (_CELL + _GAP))  # the row of means
     left = _EDGE + len(groups) * (_CELL + _BETWEEN)
     width = left + 3 * (_CELL + _GAP) + _EDGE
@@ -53,7 +54,8 @@ def _draw_group(
     _words(figure, left + _CELL / 2, top - 0.06, term.name, size=9)
     for row, image in enumerate(shown):
         _image(figure, image, left, top + row * (_CELL + _GAP))
-    _words(figure, left + _CELL / 2, along - 0.04, f"mean of {study.params.n_exemplars}", size=7.5)
+    mean = f"mean of {study.params.n_exemplars}" if len(shown) else "one exemplar"
+    _words(figure, left + _CELL / 2, along - 0.04, mean, size=7.5)
     _image(figure, one.first_means[term.name], left, along, frame=_MEAN)
     times = str(term).removesuffix(term.name).rstrip("*").replace("- ", "−").replace("+ ", "+")
     if place or times != "+":

@@ -19,7 +19,7 @@ from ganprobe import (
 )
 from ganprobe_arithmetic.figures import draw_counts, draw_draws, draw_equation, draw_sharpness
 from ganprobe_arithmetic.judging import Verdicts
-from ganprobe_arithmetic.sentences import findings
+from ganprobe_arithmetic.sentences import exemplars, findings
 from ganprobe_arithmetic.study import InSpace, Study
 from ganprobe_arithmetic.sums import mean_points
 
@@ -119,7 +119,7 @@ def _groups_table(study: Study) -> Table:
 def _figures(study: Study, context: Context) -> dict[str, Figure]:
     made = (
         f"{context.generator.name}, {context.generator.normalisation}, seed {context.seed},"
-        f" {study.params.n_draws} draws of {study.params.n_exemplars} exemplars, norm:"
+        f" {study.params.n_draws} draws of {exemplars(study.params)}, norm:"
         f" {study.params.norm}"
     )
     figures = {

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from ganprobe import Context, Share, mean_interval
+from ganprobe_arithmetic import ArithmeticParams
 from ganprobe_arithmetic.judging import Verdicts
 from ganprobe_arithmetic.study import InSpace, Study
 
@@ -28,9 +29,14 @@ def findings(study: Study, context: Context) -> list[str]:
     return sentences
 
 
+def exemplars(params: ArithmeticParams) -> str:
+    """How many are in one draw, in words."""
+    return f"{params.n_exemplars} exemplar{'' if params.n_exemplars == 1 else 's'}"
+
+
 def _in_words(study: Study, one: InSpace, context: Context) -> str:
     made = (
-        f"{study.formula} in {one.name}, {study.params.n_exemplars} exemplars of each group,"
+        f"{study.formula} in {one.name}, {exemplars(study.params)} of each group,"
         f" {study.params.n_draws} draws, seed {context.seed}"
     )
     success, random, base = one.result.success, one.random.success, one.base.success

@@ -147,7 +147,7 @@ def _head(figure: Figure, walks: Walks, n_shown: int, cell: float) -> None:
                 va="top", parse_math=False)  # fmt: skip
     red = "; red: outside the prior" if walks.plan.is_outside[:, 0].any() else ""
     steps = "values" if walks.plan.ways.is_absolute else "steps, in standard deviations"
-    note = f"strongest first; over the columns: {steps}{red}; bars: change of the image ({_UNITS})"
+    note = f"strongest first; over the columns: {steps}{red}\nbars: change of the image ({_UNITS})"
     figure.text(left, 1 - 0.4 / height, note, fontsize=8, va="top", color="#444444",
                 parse_math=False)  # fmt: skip
 
