@@ -5,7 +5,7 @@ the image for a good one, and predicts it of the others: it gives the area under
 interval, how many more are good among the half that is predicted best, and each sample's score.
 
 With 5 folds and 3 partitions it fits 45 models. On one core and 1 000 samples of a hundred numbers
-these take 0.3 s (`logistic`), 1 s (`neighbours`) and 15 s (`mlp`); `partitions=1` takes a third.
+these take 0.3 s (`logistic`), 0.4 s (`neighbours`) and 5 s (`mlp`); `partitions=1` takes a third.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Folds = NDArray[np.int64]
 ModelName = Literal["logistic", "neighbours", "mlp"]
 
 _LEAST_IN_A_FOLD = 2  # of either outcome: fewer have no variance
-_LEAST_FOR_MLP = 20  # samples to learn from: it leaves a tenth of them out to know when to stop
-_MOST_STEPS = {"logistic": 1000, "mlp": 300}
+_MOST_STEPS = 1000  # of a logistic regression, which takes ten
+_MLP_STEPS = 50  # more of them only learn noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,8 @@ class Predictability:
         model: which was fitted.
         folds: into how many parts the samples were divided.
         partitions: how many times.
-        n_unfinished: of the fits, how many had not converged when they were ended.
+        n_unfinished: of the fits, how many had not converged when they were ended; an mlp is
+            stopped early on purpose, and not counted.
         seed: of the partitions and of the models.
         confidence: of the interval of the area.
     """
@@ -145,10 +146,16 @@ def predictability(
     each changes at the other estimates their covariance. The limits are Wilson's, with the number
     of samples that a share of this variance would have.
 
-    In simulations of 100 to 1 000 samples {COVERAGE}
+    In simulations of 100, 200 or 300, and 1 000 samples, of 200 to 400 draws each, a 95 % interval
+    held the true area in 93 to 98 % of cases where nothing can be predicted, p was below 0.05 in
+    2 to 7 %, and it held areas of 0.58 to 0.91 in 94 to 98 %: for all three models, for 1 to 100
+    features, and for 10 to 90 % of good ones. It is too wide for areas above 0.97, which it held in
+    99 %. With `partitions=1` it held 0.5 of a single feature in 88 % only, and else as much.
 
     The best half is chosen with the samples' scores, equal ones in random order. The intervals of
-    both shares take the samples for independent.
+    both shares take the samples for independent; that of the best half held in 87 to 95 % only,
+    and in 78 to 84 % where nearly all of it is good. Whether there is a signal is for the area to
+    say.
 
     Args:
         features: (n, d), as latents.
@@ -157,7 +164,7 @@ def predictability(
         folds: at least 3.
         model: `logistic`, a logistic regression with L2 penalty 1; `neighbours`, the share of
             good ones among the nearest, the root of n in number; `mlp`, one hidden layer of 64
-            with L2 penalty 1. Each on features of mean 0 and deviation 1.
+            with L2 penalty 3, stopped early. Each on features of mean 0 and deviation 1.
         partitions: how many times the samples are divided anew.
         confidence: of the interval, in (0, 1).
 
@@ -365,13 +372,14 @@ def _auc(scores: Floats, is_good: Flags) -> tuple[float, float]:
 def _independent_samples(area: float, variance: float, is_good: Flags) -> float:
     """Of how many independent samples a share as large as the area would have its variance.
 
-    All in one order leave no variance; then as many as the rarer outcome has, and never more than
-    there are samples.
+    Pairs that are all in one order leave no variance; then as many as the rarer outcome has. Near
+    that, DeLong's is too small: never more than twice as many as there are at an area of 0.5.
     """
     n, n_good = len(is_good), int(is_good.sum())
     if variance <= 0 or not 0 < area < 1:
         return float(min(n_good, n - n_good))
-    return min(area * (1 - area) / variance, float(n))
+    at_half = 3 * n_good * (n - n_good) / n
+    return float(min(area * (1 - area) / variance, 2 * at_half))
 
 
 def _wilson(value: float, n: float, confidence: float) -> tuple[float, float]:
@@ -410,13 +418,13 @@ def _pipeline(model: ModelName, n: int, seed: int) -> _Model:
     from sklearn.preprocessing import StandardScaler
 
     made = {
-        "logistic": lambda: LogisticRegression(max_iter=_MOST_STEPS["logistic"]),
+        "logistic": lambda: LogisticRegression(max_iter=_MOST_STEPS),
         "neighbours": lambda: KNeighborsClassifier(isqrt(n)),
         "mlp": lambda: MLPClassifier(
             (64,),
             solver="lbfgs",
-            alpha=1.0,
-            max_iter=_MOST_STEPS["mlp"],
+            alpha=3.0,
+            max_iter=_MLP_STEPS,
             random_state=seed % 2**32,
         ),
     }
@@ -424,8 +432,8 @@ def _pipeline(model: ModelName, n: int, seed: int) -> _Model:
 
 
 def _is_unfinished(fitted: Any, model: ModelName) -> bool:
-    """Whether a pipeline was ended by its number of steps."""
-    return model in _MOST_STEPS and int(np.max(fitted[-1].n_iter_)) >= _MOST_STEPS[model]
+    """Whether a pipeline was ended by its number of steps, which for an mlp is meant to be so."""
+    return model == "logistic" and int(np.max(fitted[-1].n_iter_)) >= _MOST_STEPS
 
 
 def _samples(features: ArrayLike, outcomes: ArrayLike) -> tuple[Floats, Flags]:
@@ -463,10 +471,4 @@ def _check_settings(
         raise ParameterError(
             f"{folds} folds need at least {least} samples of either outcome,"
             f" got {n_good} good and {n_bad} bad; draw more samples or take fewer folds"
-        )
-    n_learnt = len(is_good) * (folds - 2) // folds
-    if model == "mlp" and n_learnt < _LEAST_FOR_MLP:
-        raise ParameterError(
-            f"an mlp learns from at least {_LEAST_FOR_MLP} samples, got {n_learnt} without two of"
-            f" {folds} folds; draw more samples or take another model"
         )
