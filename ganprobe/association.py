@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from ganprobe import information
+from ganprobe.effects import finite_numbers
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_count
 
@@ -301,19 +302,10 @@ def finite_matrix(values: ArrayLike, what: str) -> Floats:
         >>> finite_matrix([[1, 2]], "latents")
         array([[1., 2.]])
     """
-    try:
-        found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"{what} are an array of numbers, got {values!r:.80}") from error
+    found = finite_numbers(values, what)
     if found.ndim != 2 or not found.size:
         raise ParameterError(
             f"{what} have two axes and at least one number, got the shape {found.shape}"
-        )
-    n_bad = found.size - int(np.isfinite(found).sum())
-    if n_bad:
-        raise ParameterError(
-            f"{what} must be finite, got NaN or infinity at {n_bad} of {found.size} places;"
-            " leave out the samples that have no value"
         )
     return found
 

@@ -23,7 +23,15 @@ from scipy import stats
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_count
 
-__all__ = ["PairedEffects", "Share", "control_band", "mean_interval", "paired_effects", "share"]
+__all__ = [
+    "PairedEffects",
+    "Share",
+    "control_band",
+    "finite_numbers",
+    "mean_interval",
+    "paired_effects",
+    "share",
+]
 
 Floats = NDArray[np.float64]
 
@@ -292,7 +300,7 @@ def control_band(values: ArrayLike, *, coverage: float = 0.95) -> tuple[Floats, 
         >>> low, high
         (array([1., 5.]), array([3., 7.]))
     """
-    draws = _finite(values, "the values of random draws")
+    draws = finite_numbers(values, "the values of random draws")
     _check_share(coverage, "a coverage")
     if not draws.ndim or not len(draws):
         raise ParameterError(
@@ -369,7 +377,7 @@ def _scaled_chunks(rows: Floats, n_columns: int) -> Iterator[tuple[slice, Floats
 
 def _rows(values: ArrayLike, what: str) -> Floats:
     """The values as (rows, n)."""
-    found = _finite(values, what)
+    found = finite_numbers(values, what)
     if found.ndim not in (1, 2):
         raise ParameterError(f"{what} have the shape (rows, n) or (n,), got {found.shape}")
     if not found.size:
@@ -379,7 +387,15 @@ def _rows(values: ArrayLike, what: str) -> Floats:
     return np.atleast_2d(found)
 
 
-def _finite(values: ArrayLike, what: str) -> Floats:
+def finite_numbers(values: ArrayLike, what: str) -> Floats:
+    """The values as float64.
+
+    Args:
+        what: they are, for an error: ``"latents"``.
+
+    Raises:
+        ParameterError: they are no numbers, or one is not finite.
+    """
     try:
         found = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
