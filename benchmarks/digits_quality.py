@@ -21,10 +21,11 @@ from torch import Tensor
 
 from described import read_described
 from ganprobe import Generator, Probe
-from ganprobe_zoo.digits import WEIGHTS, load_classifier
+from ganprobe_zoo.digits import load_classifier
 from ganprobe_zoo.networks import DigitsGenerator
 from ganprobe_zoo.training.mnist import read_mnist
 from ganprobe_zoo.training.quality import Judged, frechet_distance, judge
+from ganprobe_zoo.weights_folder import WEIGHTS
 from machine import print_machine
 
 N_SAMPLES = 10_000

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ganprobe.errors import UnknownNameError
+from ganprobe.errors import (
+    GanprobeError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+    line_of_plugin,
+)
 from ganprobe.plugins import plugins
+from ganprobe.segmenters import AREA, AreaMeasure, Segmenter, check_segmenter
 
 if TYPE_CHECKING:
     from ganprobe.analysis import Analysis
@@ -15,7 +22,15 @@ if TYPE_CHECKING:
     from ganprobe.measures import Measure
     from ganprobe.normalisation import Normalisation
 
-__all__ = ["every_measure", "find_analysis", "find_generator", "find_measure", "load"]
+__all__ = [
+    "every_measure",
+    "every_segmenter",
+    "find_analysis",
+    "find_generator",
+    "find_measure",
+    "find_segmenter",
+    "load",
+]
 
 
 class _Named(Protocol):
@@ -51,15 +66,68 @@ def find_generator(name: str) -> GeneratorLoader:
 
 
 def find_measure(name: str) -> Measure:
-    """The measure of this name, or `UnknownNameError`."""
+    """The measure of this name, or `UnknownNameError`; ``area:scenes`` is that of a segmenter."""
+    if name.startswith(AREA):
+        return AreaMeasure(find_segmenter(name.removeprefix(AREA)))
     offered = [measure for plugin in plugins() for measure in plugin.measures]
     return _find("measure", name, offered, "list them: ganprobe plugins")
 
 
+def find_segmenter(name: str) -> Segmenter:
+    """The segmenter of this name, as ``scenes`` or ``luminance:5``, or `UnknownNameError`.
+
+    Raises:
+        UnknownNameError: no plugin offers it; names the nearest.
+        ParameterError: what stands behind its colon does not fit, or has to stand there.
+        PluginError: it raised something else, or what it made of its argument is no segmenter.
+
+    Example:
+        >>> find_segmenter("luminance:3").classes
+        ('dark', 'medium', 'bright')
+    """
+    offered = [segmenter for plugin in plugins() for segmenter in plugin.segmenters]
+    own_name, colon, argument = name.partition(":")
+    segmenter = _find("segmenter", own_name, offered, "list them: ganprobe plugins")
+    if argument:
+        return _with_argument(segmenter, argument)
+    if colon or not segmenter.classes:
+        fault = "needs something behind its colon" if segmenter.argument else "takes no colon"
+        raise ParameterError(f"segmenter {name!r} {fault}; write {segmenter.written}")
+    return segmenter
+
+
+def _with_argument(segmenter: Segmenter, argument: str) -> Segmenter:
+    written = f"{segmenter.name}:{argument}"
+    try:
+        made = segmenter.with_argument(argument, find_measure)
+    except GanprobeError:
+        raise
+    except Exception as error:
+        where = line_of_plugin(error, type(segmenter).__module__)
+        raise PluginError(
+            f"segmenter {written!r} raised {type(error).__name__}: {error}{where}"
+        ) from error
+    check_segmenter(made)
+    if not made.classes:
+        raise PluginError(f"segmenter {written!r} has no classes")
+    return made
+
+
 def every_measure() -> list[Measure]:
-    """All measures that the installed plugins offer, each name once."""
+    """All measures that the installed plugins offer, each name once.
+
+    With them the areas of each segmenter that is made for images of one shape.
+    """
     offered = [measure for plugin in plugins() for measure in plugin.measures]
-    return list({measure.name: measure for measure in offered}.values())
+    segmenters = [segmenter for plugin in plugins() for segmenter in plugin.segmenters]
+    areas = [AreaMeasure(one) for one in segmenters if one.image_shape is not None]
+    return list({measure.name: measure for measure in [*offered, *areas]}.values())
+
+
+def every_segmenter() -> list[Segmenter]:
+    """All segmenters that the installed plugins offer, each name once."""
+    offered = [segmenter for plugin in plugins() for segmenter in plugin.segmenters]
+    return list({segmenter.name: segmenter for segmenter in offered}.values())
 
 
 def find_analysis(name: str) -> type[Analysis[Any]]:

@@ -6,7 +6,7 @@
     │   ├── NotATensorError (TypeError)     what stands at a site is no tensor
     │   ├── OverwrittenError                a recorded activation was written into later
     │   ├── NotReplayableError              a forward cannot be resumed from the edited site
-    │   ├── NotDifferentiableError          a generator has no forward-mode derivative
+    │   ├── NotDifferentiableError          a generator or segmenter has no derivative
     │   └── NotFiniteError (ArithmeticError)  NaN or infinity stands at a site
     ├── StoreError       (OSError)          an activation store cannot be written or read
     ├── PluginError                         a plugin failed while it was doing its work
@@ -24,7 +24,9 @@ Every message is one sentence of fact, the value received, and the way out.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "ForwardError",
@@ -45,6 +47,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "is_out_of_memory",
+    "line_of_plugin",
     "nearest_names",
 ]
 
@@ -95,7 +98,7 @@ class NotReplayableError(ForwardError):
 
 
 class NotDifferentiableError(ForwardError):
-    """Derivatives in forward mode do not go through the generator, or are not finite."""
+    """Derivatives do not go through a generator or a segmenter, or are not finite."""
 
 
 class StoreError(GanprobeError, OSError):
@@ -161,6 +164,17 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ if isinstance(cause, ForwardError) else None
     return False
+
+
+def line_of_plugin(error: BaseException, module: str) -> str:
+    """`` (file:line)``, the last line of the plugin's own files that was running, or ""."""
+    package = module.split(".")[0]
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if package in (Path(frame.filename).stem, *Path(frame.filename).parent.parts)
+    ]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
 def nearest_names(name: str, known: Iterable[str], *, n: int = 3) -> list[str]:

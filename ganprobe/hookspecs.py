@@ -14,6 +14,7 @@ import pluggy
 from ganprobe.analysis import Analysis
 from ganprobe.loaders import GeneratorLoader
 from ganprobe.measures import Measure
+from ganprobe.segmenters import Segmenter
 
 __all__ = ["hookimpl"]
 
@@ -37,4 +38,10 @@ def register_analyses() -> Sequence[type[Analysis[Any]]]:
 @hookspec
 def register_measures() -> Sequence[Measure]:
     """Measures, which any analysis can use by name."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def register_segmenters() -> Sequence[Segmenter]:
+    """Segmenters, which any analysis can use by name: ``scenes``, ``luminance:5``."""
     raise AssertionError("a hook specification is never called")

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from ganprobe.errors import ParameterError
 
-__all__ = ["FileImage", "find_image_files", "read_image", "read_images"]
+__all__ = ["FileImage", "find_image_files", "read_image", "read_images", "read_pixels"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
@@ -119,7 +119,7 @@ def read_image(
             f"a picture has 1 or 3 channels, and this generator's images have {channels}; give"
             " their latents instead"
         )
-    pixels = _pixels(path)  # (y, x) or (y, x, 3 or 4)
+    pixels = read_pixels(path)  # (y, x) or (y, x, 3 or 4)
     _check_proportion(path, pixels.shape, height, width)
     is_transparent = pixels.ndim == 3 and pixels.shape[2] == 4 and bool(pixels[..., 3].min() < 1)
     opaque = _on_white(pixels)
@@ -131,8 +131,12 @@ def read_image(
     )
 
 
-def _pixels(path: Path) -> NDArray[np.float32]:
-    """(y, x), (y, x, 3) or (y, x, 4) with black at 0 and white at 1."""
+def read_pixels(path: Path | str) -> NDArray[np.float32]:
+    """A picture as it is in its file: (y, x), (y, x, 3) or (y, x, 4), black 0 and white 1.
+
+    Raises:
+        ParameterError: it cannot be read.
+    """
     from matplotlib.image import imread
 
     try:

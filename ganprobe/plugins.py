@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -19,11 +20,12 @@ from typing import Any, Literal, NamedTuple
 import pluggy
 
 from ganprobe import hookspecs
-from ganprobe.analysis import Analysis, line_of_plugin
-from ganprobe.errors import PluginError
+from ganprobe.analysis import Analysis
+from ganprobe.errors import PluginError, line_of_plugin
 from ganprobe.loaders import GeneratorLoader
 from ganprobe.measures import Measure
 from ganprobe.params import Params
+from ganprobe.segmenters import AREA, Segmenter, check_segmenter
 
 __all__ = ["PluginRecord", "discover", "plugins"]
 
@@ -33,6 +35,8 @@ RESERVED_FLAGS = frozenset(
     {"generator", "output", "seed", "device", "force", "help", "activations", "normalisation"}
 )
 """Names that the command line gives to every analysis itself."""
+
+_SEGMENTER_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class PluginRecord:
     generators: tuple[GeneratorLoader, ...] = ()
     analyses: tuple[type[Analysis[Any]], ...] = ()
     measures: tuple[Measure, ...] = ()
+    segmenters: tuple[Segmenter, ...] = ()
 
 
 @functools.cache
@@ -108,15 +113,14 @@ def _record(
         if registered is not None:
             manager.unregister(registered)
         return replace(record, state="failed", reason=_reason(error, point.module))
-    return replace(
-        record, generators=offers.generators, analyses=offers.analyses, measures=offers.measures
-    )
+    return replace(record, **offers._asdict())
 
 
 class _Offers(NamedTuple):
     generators: tuple[GeneratorLoader, ...]
     analyses: tuple[type[Analysis[Any]], ...]
     measures: tuple[Measure, ...]
+    segmenters: tuple[Segmenter, ...]
 
     def names(self) -> list[tuple[str, str]]:
         """(kind, name) of everything offered."""
@@ -124,6 +128,7 @@ class _Offers(NamedTuple):
             *(("generator", loader.name) for loader in self.generators),
             *(("analysis", analysis.name) for analysis in self.analyses),
             *(("measure", measure.name) for measure in self.measures),
+            *(("segmenter", segmenter.name) for segmenter in self.segmenters),
         ]
 
 
@@ -135,6 +140,7 @@ def _load(point: EntryPoint, manager: pluggy.PluginManager, claims: _Claims) -> 
         generators=_ask(manager, plugin, "register_generators", _check_loader),
         analyses=_ask(manager, plugin, "register_analyses", _check_analysis),
         measures=_ask(manager, plugin, "register_measures", _check_measure),
+        segmenters=_ask(manager, plugin, "register_segmenters", _check_segmenter),
     )
     names = offers.names()
     claims.check(point.name, names)
@@ -190,6 +196,19 @@ def _check_measure(offer: object) -> None:
         raise PluginError(f"register_measures gave {offer!r}, which is no Measure")
     kinds = {"name": str, "summary": str, "columns": tuple}
     _check_attributes(offer, type(offer).__name__, kinds)
+    if offer.name.startswith(AREA):
+        raise PluginError(f"measure {offer.name!r} starts with {AREA!r}, which is ours")
+
+
+def _check_segmenter(offer: object) -> None:
+    if not isinstance(offer, Segmenter):
+        raise PluginError(f"register_segmenters gave {offer!r}, which is no Segmenter")
+    check_segmenter(offer)
+    if not _SEGMENTER_NAME.fullmatch(offer.name):
+        raise PluginError(
+            f"segmenter {offer.name!r} has more in its name than letters, digits, - and _; its"
+            " argument comes behind a colon, its class behind = or a dot"
+        )
 
 
 def _check_attributes(offer: object, spoken: str, kinds: Mapping[str, type]) -> None:

@@ -8,6 +8,8 @@
                  those for which all of it holds; a column is written behind a dot
     digit=7 & digit-realness
                  a measure of one column alone: that is above 0
+    area:scenes=sky & area:scenes.door>0.01
+                 mostly sky, and a door on more than 1 % of the image, by the segmenter `scenes`
     @mine.json   the latents in a file: a list of lists in JSON, an array in ``.npy``, or the
                  tensor ``z`` in ``.safetensors``
     @mine.json:ones, @mine.json:latents.ones
@@ -27,12 +29,12 @@ from typing import Literal, Self
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_distinct, format_indices, parse_indices
 
-__all__ = ["Condition", "SampleChoice"]
+__all__ = ["Condition", "SampleChoice", "split_column"]
 
 _CONDITION = re.compile(
-    r"\s*(?P<measure>[\w-]+)(?:\.(?P<column>[^=<>&]+?))?\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
+    r"\s*(?P<what>area:[^=<>&]+?|[\w-]+(?:\.[^=<>&]+?)?)\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
 )
-_MEASURE = re.compile(r"[A-Za-z][\w-]*")
+_ALONE = re.compile(r"area:[^=<>&]+|[A-Za-z][\w-]*")
 _FILE = re.compile(r"(.+?\.(?:json|npy|safetensors))(?::(.*))?", re.DOTALL | re.IGNORECASE)
 _FORMS = "write 5, 0-9, a measure's finding as in digit=1, or a file of latents as in @mine.json"
 
@@ -59,19 +61,22 @@ class Condition:
         Raises:
             ParameterError: it is neither.
         """
-        if _MEASURE.fullmatch(text.strip()):
-            return cls(text.strip(), ">", None)
+        if _ALONE.fullmatch(text.strip()):
+            measure, column = split_column(text.strip())
+            return cls(measure, ">", column or None)
         match = _CONDITION.fullmatch(text)
-        if match is None or (match["sign"] == "=" and match["column"]):
+        is_area = match is not None and match["what"].startswith("area:")
+        if match is None or (match["sign"] == "=" and "." in match["what"] and not is_area):
             raise ParameterError(
                 f"{text.strip()!r} is no condition on samples; write digit=1, digit.1>0.9 or"
                 " digit-realness>0"
             )
         if match["sign"] == "=":
-            return cls(match["measure"], "=", match["value"])
+            return cls(match["what"], "=", match["value"])
+        measure, column = split_column(match["what"])
         limit = _limit(match["value"], text.strip())
         sign: Literal[">", "<"] = ">" if match["sign"] == ">" else "<"
-        return cls(match["measure"], sign, match["column"], limit)
+        return cls(measure, sign, column or None, limit)
 
     def __str__(self) -> str:
         if self.sign == "=":
@@ -80,6 +85,23 @@ class Condition:
         short = f"{self.limit:g}"
         limit = short if float(short) == self.limit else repr(self.limit)
         return f"{self.measure}{column}{self.sign}{limit}"
+
+
+def split_column(text: str) -> tuple[str, str]:
+    """A measure and its column as they stand before a ``<`` or ``>``; "" where none is named.
+
+    The column stands behind the first dot; where there is a segmenter's argument, which may be the
+    name of a file, behind the last.
+
+    Example:
+        >>> split_column("digit-shape.slant"), split_column("digit-realness")
+        (('digit-shape', 'slant'), ('digit-realness', ''))
+        >>> split_column("area:scenes.tree"), split_column("area:painted:mask.png.red")
+        (('area:scenes', 'tree'), ('area:painted:mask.png', 'red'))
+    """
+    has_argument = text.startswith("area:") and text.count(":") > 1
+    measure, dot, column = text.rpartition(".") if has_argument else text.partition(".")
+    return (measure, column) if dot else (text, "")
 
 
 def _limit(value: str, text: str) -> float:
@@ -151,7 +173,7 @@ class SampleChoice:
         written = str(text).strip()
         if written.startswith("@"):
             return cls._in_file(written[1:])
-        if set("=<>&") & set(written) or _MEASURE.fullmatch(written):
+        if set("=<>&") & set(written) or _ALONE.fullmatch(written):
             return cls(conditions=_conditions(written))
         try:
             return cls(indices=parse_indices(written))

@@ -19,6 +19,7 @@ from ganprobe import (
     Scale,
     Shift,
     Swap,
+    find_segmenter,
 )
 
 pytestmark = [
@@ -101,3 +102,14 @@ def test_noise_on_the_device_is_repeated_and_its_state_kept(tiny: Generator) -> 
     before = torch.cuda.get_rng_state()
     assert torch.equal(probe.images(torch.zeros(2, 5)), probe.images(torch.zeros(2, 5)))
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "name", ["luminance", "colours", "edges", "components", "position", "class:appearance"]
+)
+def test_segmenters_see_what_they_see_on_the_host(name: str) -> None:
+    images = torch.rand(3, 3, 20, 17, generator=torch.Generator().manual_seed(0))
+    segmenter = find_segmenter(name)
+    masks = segmenter(images.cuda())
+    assert masks.device.type == "cuda"
+    assert (masks.cpu() == segmenter(images)).float().mean() > 0.999

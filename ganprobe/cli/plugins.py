@@ -44,11 +44,12 @@ def _named(plugin: PluginRecord) -> dict[str, list[str]]:
         "generators": [loader.name for loader in plugin.generators],
         "analyses": [analysis.name for analysis in plugin.analyses],
         "measures": [measure.name for measure in plugin.measures],
+        "segmenters": [segmenter.name for segmenter in plugin.segmenters],
     }
 
 
 def _offers(plugin: PluginRecord) -> str:
-    named = _named(plugin)
+    named = _named(plugin) | {"segmenters": [one.written for one in plugin.segmenters]}
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in named.items() if names)
 
 

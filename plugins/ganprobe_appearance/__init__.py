@@ -68,8 +68,9 @@ class Appearance(Measure):
     def measure(self, images: Tensor) -> Tensor:
         import torch
 
+        from ganprobe import luminance
         from ganprobe_appearance.layout import spread, symmetry
-        from ganprobe_appearance.tones import colourfulness, deviation, luminance, sharpness
+        from ganprobe_appearance.tones import colourfulness, deviation, sharpness
 
         images = images.float()
         light = luminance(images)  # (n, height, width)

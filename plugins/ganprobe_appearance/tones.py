@@ -8,16 +8,6 @@ from torch.nn import functional
 
 FAINTEST = 1e-5  # smaller differences between pixels, which are 0 to 1, are rounding
 
-_RED_GREEN_BLUE = (0.299, 0.587, 0.114)  # ITU-R BT.601
-
-
-def luminance(images: Tensor) -> Tensor:
-    """Luminance (n, height, width) of images (n, channels, height, width), both 0 to 1."""
-    if images.shape[1] != 3:
-        return images.mean(dim=1)
-    weights = images.new_tensor(_RED_GREEN_BLUE).view(3, 1, 1)
-    return (images * weights).sum(dim=1)
-
 
 def deviation(values: Tensor) -> Tensor:
     """Standard deviation (...) of values (..., height, width) over the image."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ganprobe import Context, Generator, Latents, ParameterError, SampleChoice
 
-_NAMED = re.compile(r"\s*(?P<name>[\w.-]+)\s*:(?P<choice>.*)", re.DOTALL)
+_NAMED = re.compile(r"\s*(?!area:)(?P<name>[\w.-]+)\s*:(?P<choice>.*)", re.DOTALL)
 _FIRST_RANDOM = 1_000_000  # samples of the seed from here on: none that conditions were met by
 
 

@@ -90,8 +90,9 @@ def _classes(study: Study, family: Family, effects: Effects) -> list[str]:
         shown = range(len(family)) if family.boundaries else order[:_MOST_TOLD].tolist()
         listed = ", ".join(f"{family.set.names[place]} {share(same[place])}" for place in shown)
         random = effects.control_class[name].mean()
+        which = "largest" if name.startswith("area:") else "most probable"
         told.append(
-            f"The most probable class of {name} is the same at -{at:g} and +{at:g} deviations for"
+            f"The {which} class of {name} is the same at -{at:g} and +{at:g} deviations for"
             f" these shares of samples: {listed}; along random directions {random:.2f} on average."
         )
     return told

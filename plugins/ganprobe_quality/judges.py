@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganprobe import Context, Latents, Measure, ParameterError
+from ganprobe import AreaMeasure, Context, Latents, Measure, ParameterError
 
 _LIMIT = re.compile(r"(?P<column>[^<>]+)(?:(?P<sign>[<>])(?P<limit>[^<>]*))?")
 _OF_ANY_IMAGE = "appearance=sharpness"
@@ -110,7 +110,7 @@ def _column(context: Context, called: str, tried: Tensor) -> tuple[Measure, int 
     measure = context.measure(called)
     if len(measure.columns) == 1:
         return measure, 0
-    if not _are_probabilities(measure(tried)):
+    if isinstance(measure, AreaMeasure) or not _are_probabilities(measure(tried)):
         raise ParameterError(
             f"measure {called!r} has {len(measure.columns)} columns that are no probabilities;"
             f" name one, as {called}={measure.columns[0]}"

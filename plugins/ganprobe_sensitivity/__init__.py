@@ -49,7 +49,8 @@ class SensitivityParams(Params):
     measure: tuple[str, ...] = Field(
         default=(),
         description="What is measured of the images: digit, or one of its columns as in digit=1;"
-        " may be given several times. Without it, every measure that takes these images.",
+        " area:luminance, how much of the image each class of a segmenter covers; may be given"
+        " several times. Without it, every measure that takes these images.",
     )
     n_shown: int = Field(
         default=24, ge=1, le=200, description="Elements that figures show, strongest first."

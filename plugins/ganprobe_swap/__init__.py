@@ -55,8 +55,8 @@ class SwapParams(Params):
     objective: tuple[str, ...] = Field(
         default=("toward",),
         description="What a search drives: toward (the donor's image), away (from the source's),"
-        " stay (at the source's), or a measure's column, as digit=3, or -digit=1 to lower it; may"
-        " be given several times.",
+        " stay (at the source's), or a measure's column, as digit=3, or -digit=1 to lower it, or"
+        " area:luminance=dark, how much of the image a class covers; may be given several times.",
     )
     strategy: tuple[Strategy, ...] = Field(
         default=(),

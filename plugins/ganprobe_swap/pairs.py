@@ -76,7 +76,7 @@ def choose_sides(context: Context, params: SwapParams) -> list[Sides]:
     chosen = [_sides(context, params, params.source, params.donor)]
     for written in params.transfer:
         source, sign, donor = written.partition(" into " if " into " in written else ":")
-        if not sign:
+        if not sign or source == "area":
             raise ParameterError(
                 f"--transfer {written!r} names no donor; write source:donor, as digit=0:digit=4, or"
                 " 'digit=0 into digit=4'"

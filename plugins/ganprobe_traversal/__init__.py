@@ -71,7 +71,8 @@ class TraversalParams(Params):
     )
     measure: tuple[str, ...] = Field(
         default=(),
-        description="Follow this measure along the walks; may be given several times. Without it,"
+        description="Follow this measure along the walks: digit, or area:luminance, how much of"
+        " the image each class of a segmenter covers; may be given several times. Without it,"
         " every measure that takes the generator's images; none: no measure.",
     )
     rows: int = Field(

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
-from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from ganprobe import Generator
 from ganprobe_zoo.networks import DigitsClassifier, DigitsDiscriminator, DigitsGenerator
-
-N = TypeVar("N", bound=nn.Module)
-
-WEIGHTS = Path(__file__).parent / "weights"
+from ganprobe_zoo.weights_folder import WEIGHTS, ready
 
 
 def load_generator() -> Generator:
@@ -29,15 +23,10 @@ def load_generator() -> Generator:
 @functools.cache
 def load_classifier(device: torch.device) -> DigitsClassifier:
     """The digit classifier, in eval mode; read once for each device."""
-    return _ready(DigitsClassifier(), "digits-classifier.safetensors", device)
+    return ready(DigitsClassifier(), "digits-classifier.safetensors", device)
 
 
 @functools.cache
 def load_discriminator(device: torch.device) -> DigitsDiscriminator:
     """The discriminator that ``digits`` was trained against; read once for each device."""
-    return _ready(DigitsDiscriminator(), "digits-discriminator.safetensors", device)
-
-
-def _ready(network: N, file: str, device: torch.device) -> N:
-    network.load_state_dict(load_file(WEIGHTS / file))
-    return network.eval().requires_grad_(False).to(device)
+    return ready(DigitsDiscriminator(), "digits-discriminator.safetensors", device)

@@ -1,4 +1,4 @@
-"""What the networks behind ``digits`` say of an image, and what shape it has, as measures."""
+"""What the networks behind ``digits`` and ``scenes`` say of an image, as measures."""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ class DigitRealness(Measure):
 
     def measure(self, images: Tensor) -> Tensor:
         from ganprobe_zoo.digits import load_discriminator
+
+        scores: Tensor = load_discriminator(images.device)(_signed(images))
+        return scores  # (n, 1)
+
+
+class SceneRealness(Measure):
+    """The score of the discriminator that ``scenes`` was trained against, in logits."""
+
+    name = "scene-realness"
+    summary = "how real a place looks to the discriminator of 'scenes', in logits"
+    columns = ("score",)
+    image_shape = (3, 64, 64)
+
+    def measure(self, images: Tensor) -> Tensor:
+        from ganprobe_zoo.scenes import load_discriminator
 
         scores: Tensor = load_discriminator(images.device)(_signed(images))
         return scores  # (n, 1)

@@ -38,10 +38,12 @@ def test_every_help_teaches_by_example(ganprobe_command: Command, command: tuple
 
 
 def test_generators_are_listed(ganprobe_command: Command) -> None:
-    (digits,) = json.loads(ganprobe_command("generators", "--json").out)
-    assert digits["name"] == "digits"
-    assert digits["plugin"] == "zoo"
-    assert digits["summary"] in ganprobe_command("generators").out
+    listed = json.loads(ganprobe_command("generators", "--json").out)
+    assert [one["name"] for one in listed] == ["digits", "scenes"]
+    table = ganprobe_command("generators").out
+    for one in listed:
+        assert one["plugin"] == "zoo"
+        assert one["summary"] in table
 
 
 def test_plugins_are_listed_with_what_they_offer(ganprobe_command: Command) -> None:
@@ -49,9 +51,10 @@ def test_plugins_are_listed_with_what_they_offer(ganprobe_command: Command) -> N
         plugin["name"]: plugin for plugin in json.loads(ganprobe_command("plugins", "--json").out)
     }
     assert listed["traversal"]["analyses"] == ["traversal"]
-    assert listed["zoo"]["measures"] == ["digit", "digit-realness", "digit-shape"]
+    assert listed["zoo"]["measures"] == ["digit", "digit-realness", "digit-shape", "scene-realness"]
+    assert listed["zoo"]["segmenters"] == ["scenes"]
     table = ganprobe_command("plugins").out
-    assert "generators: digits; measures: digit, digit-realness" in table
+    assert "generators: digits, scenes; measures: digit, digit-realness" in table
 
 
 def test_layers_can_be_chosen_by_patterns(ganprobe_command: Command) -> None:

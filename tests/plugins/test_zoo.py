@@ -18,11 +18,11 @@ from torch.nn import functional
 
 import ganprobe
 from ganprobe import Probe
-from ganprobe_zoo.digits import WEIGHTS
 from ganprobe_zoo.measures import Digit, DigitRealness, DigitShape
 from ganprobe_zoo.strokes import depth
 from ganprobe_zoo.training.mnist import read_mnist
 from ganprobe_zoo.training.quality import frechet_distance
+from ganprobe_zoo.weights_folder import WEIGHTS
 
 
 def test_digits_are_mostly_digits_of_every_class() -> None:

@@ -23,10 +23,20 @@ import click
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..networks import DigitsClassifier, DigitsDiscriminator, DigitsGenerator, initialise
+from .adversarial import (
+    adam,
+    average,
+    descend,
+    measured_afresh,
+    read_checkpoint,
+    save_checkpoint,
+    steepness,
+    weights,
+)
 from .mnist import Digits, read_mnist
 from .quality import frechet_distance, judge
 
@@ -65,7 +75,7 @@ def train_classifier(mnist: Path, output: Path, epochs: int, batch_size: int, se
             schedule.step()
         click.echo(f"epoch {epoch + 1}: test accuracy {_accuracy(classifier, held_out):.4f}")
     output.mkdir(parents=True, exist_ok=True)
-    save_file(_weights(classifier), output / "digits-classifier.safetensors")
+    save_file(weights(classifier), output / "digits-classifier.safetensors")
 
 
 @main.command(name="gan", help="Train generator and discriminator; prints quality each epoch.")
@@ -98,8 +108,8 @@ def train_gan(
         click.echo(json.dumps(figures))
         with log.open("a") as lines:
             lines.write(json.dumps(figures) + "\n")
-        save_file(_weights(game.averaged_generator()), output / "digits-generator.safetensors")
-        save_file(_weights(game.discriminator), output / "digits-discriminator.safetensors")
+        save_file(weights(game.averaged_generator()), output / "digits-generator.safetensors")
+        save_file(weights(game.discriminator), output / "digits-discriminator.safetensors")
 
 
 @dataclass
@@ -139,8 +149,8 @@ class _Game:
             generator,
             copy.deepcopy(generator),
             discriminator.to(memory_format=torch.channels_last),
-            _adam(generator),
-            _adam(discriminator),
+            adam(generator, cls.rate),
+            adam(discriminator, cls.rate),
             _spread_directions(latent_size, source),
             steps,
         )
@@ -159,47 +169,36 @@ class _Game:
         loss_discriminator = functional.softplus(-on_real).mean()
         loss_discriminator = loss_discriminator + functional.softplus(on_fake).mean()
         told_apart = functional.cross_entropy(logits[: len(real)].float(), labels)
-        penalty = self._penalty(real) if self.done % self.penalised_every == 0 else 0.0
-        _descend(loss_discriminator + told_apart + penalty, self.discriminator_optimiser)
+        penalty = torch.zeros(())
+        if self.done % self.penalised_every == 0:
+            penalty = self.penalty * self.penalised_every * steepness(self.discriminator, real)
+        descend(loss_discriminator + told_apart + penalty, self.discriminator_optimiser)
         self.discriminator.requires_grad_(False)
         with torch.autocast("cpu", torch.bfloat16):
             scores, logits = self.discriminator.both(fake)
         loss_generator = functional.softplus(-scores.float()).mean()
         off_target = functional.cross_entropy(logits.float(), wanted)
-        _descend(loss_generator + off_target, self.generator_optimiser)
+        descend(loss_generator + off_target, self.generator_optimiser)
         self.discriminator.requires_grad_(True)
-        self._average()
+        average(self.average, self.generator, self.averaging, self.done)
         self.done += 1
         return loss_discriminator.item(), loss_generator.item()
 
     def averaged_generator(self) -> DigitsGenerator:
         """The averaged generator in eval mode, its normalisation statistics measured afresh."""
-        measured = copy.deepcopy(self.average)
-        norms = [module for module in measured.modules() if isinstance(module, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # cumulative: every batch counts the same
-        measured.train()
-        source = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for _ in range(20):
-                measured(torch.randn(500, measured.latent_size, generator=source))
-        return measured.eval()
+        return measured_afresh(self.average, self.average.latent_size)
 
     def save(self, path: Path, epochs_done: int) -> None:
         state = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        progress = {"done": self.done, "epochs_done": epochs_done, "rng": torch.get_rng_state()}
-        torch.save(state | progress, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        save_checkpoint(path, state | {"done": self.done, "epochs_done": epochs_done})
 
     def resume(self, path: Path) -> int:
         """Go on from a checkpoint where there is one; returns the epochs already played."""
-        if not path.exists():
+        state = read_checkpoint(path)
+        if state is None:
             return 0
-        state = torch.load(path, weights_only=True)
         for name in self._PARTS:
             getattr(self, name).load_state_dict(state[name])
-        torch.set_rng_state(state["rng"])
         self.done = state["done"]
         return int(state["epochs_done"])
 
@@ -211,26 +210,12 @@ class _Game:
         "discriminator_optimiser",
     )
 
-    def _penalty(self, real: Tensor) -> Tensor:
-        """Half the squared gradient of the score at real images, for all the batches skipped."""
-        real = real.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
-        squared = gradient.square().sum(dim=(1, 2, 3)).mean()
-        return 0.5 * self.penalty * self.penalised_every * squared
-
     def _set_rates(self) -> None:
         # Constant for the first half, then down to a tenth: the last epochs sharpen.
         remaining = min(1.0, 2.0 * (1.0 - self.done / self.steps))
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = self.rate * max(remaining, 0.1)
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-        weight = min(self.averaging, (1 + self.done) / (10 + self.done))
-        for kept, current in pairs:
-            kept.lerp_(current, 1.0 - weight)
 
 
 @dataclass(frozen=True)
@@ -278,16 +263,6 @@ def _mean_losses(losses: list[tuple[float, float]]) -> dict[str, float]:
     return {"loss_discriminator": round(discriminator, 3), "loss_generator": round(generator, 3)}
 
 
-def _adam(network: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=_Game.rate, betas=(0.5, 0.999), fused=True)
-
-
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-
-
 def _shuffled(digits: Digits, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     for indices in torch.randperm(len(digits)).split(batch_size):
         if len(indices) == batch_size:
@@ -312,10 +287,6 @@ def _accuracy(classifier: DigitsClassifier, digits: Digits) -> float:
     classifier.eval()
     answers = torch.cat([classifier(part).argmax(dim=1) for part in digits.images().split(500)])
     return float((answers == digits.labels).double().mean())
-
-
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.contiguous() for name, value in network.state_dict().items()}
 
 
 if __name__ == "__main__":
