@@ -142,7 +142,7 @@ def test_scenes_have_the_classes_of_paintings_as_often(n: int) -> None:
 def test_generated_doors_stand_in_walls_and_trees_hardly_ever_hang_in_the_air() -> None:
     classes = classes_of(generated(150, seed=10))
     assert share(above(classes, "door"), "house", "church", "window", "roof") > 0.95
-    assert share(above(classes, "door"), "sky", "cloud", "sun") < 0.01
+    assert share(above(classes, "door"), "sky", "cloud", "sun") < 0.02
     assert share(below(classes, "door"), "sky", "cloud", "sun") < 0.01
 
 
