@@ -13,7 +13,6 @@ went on from the checkpoint with the rates of its longer schedule and was ended 
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,16 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..networks import DigitsClassifier, DigitsDiscriminator, DigitsGenerator, initialise
-from .adversarial import (
-    adam,
-    average,
-    descend,
-    measured_afresh,
-    read_checkpoint,
-    save_checkpoint,
-    steepness,
-    weights,
-)
+from .adversarial import Game, descend, weights
 from .mnist import Digits, read_mnist
 from .quality import frechet_distance, judge
 
@@ -112,31 +102,18 @@ def train_gan(
         save_file(weights(game.discriminator), output / "digits-discriminator.safetensors")
 
 
-@dataclass
-class _Game:
-    """Two players, their optimisers, and the running average of the generator that is kept.
+@dataclass(kw_only=True)
+class _Game(Game[DigitsGenerator, DigitsDiscriminator]):
+    """Each latent is given a digit, by which of ten directions it points along most.
 
-    Each latent is given a digit, by which of ten directions it points along most, so that the
-    generator has no reason to draw anything between two digits on more than a thin border.
+    So the generator has no reason to draw anything between two digits on more than a thin border.
 
-    Source: non-saturating logistic loss, Goodfellow et al. 2014 (arXiv 1406.2661); gradient
-    penalty on real images, R1 of Mescheder et al. 2018 (arXiv 1801.04406), on every 16th batch
-    as in Karras et al. 2020 (arXiv 1912.04958); auxiliary classifier, Odena et al. 2017
-    (arXiv 1610.09585); averaged generator, Yazıcı et al. 2019 (arXiv 1806.04498).
+    Source: auxiliary classifier, Odena et al. 2017 (arXiv 1610.09585).
     """
 
-    generator: DigitsGenerator
-    average: DigitsGenerator
-    discriminator: DigitsDiscriminator
-    generator_optimiser: torch.optim.Adam
-    discriminator_optimiser: torch.optim.Adam
     digit_directions: Tensor
-    steps: int
-    done: int = 0
 
-    averaging = 0.999
-    penalty, penalised_every = 1.0, 16
-    rate = 5e-4
+    rate, last_rate = 5e-4, 0.1
 
     @classmethod
     def start(cls, latent_size: int, *, steps: int, seed: int) -> _Game:
@@ -144,22 +121,15 @@ class _Game:
         generator, discriminator = DigitsGenerator(latent_size), DigitsDiscriminator()
         initialise(generator, source)
         initialise(discriminator, source)
-        generator.to(memory_format=torch.channels_last)
-        return cls(
-            generator,
-            copy.deepcopy(generator),
-            discriminator.to(memory_format=torch.channels_last),
-            adam(generator, cls.rate),
-            adam(discriminator, cls.rate),
-            _spread_directions(latent_size, source),
-            steps,
-        )
+        players = cls.players(generator, discriminator)
+        directions = _spread_directions(latent_size, source)
+        return cls(latent_size=latent_size, steps=steps, digit_directions=directions, **players)
 
     def step(self, real: Tensor, labels: Tensor) -> tuple[float, float]:
         """Play one round on a batch of real images; discriminator's and generator's loss."""
-        self._set_rates()
+        self.set_rates()
         real = real.to(memory_format=torch.channels_last)
-        latents = torch.randn(len(real), self.generator.latent_size)
+        latents = torch.randn(len(real), self.latent_size)
         wanted = (latents @ self.digit_directions.T).argmax(dim=1)
         with torch.autocast("cpu", torch.bfloat16):
             fake = self.generator(latents)
@@ -169,10 +139,8 @@ class _Game:
         loss_discriminator = functional.softplus(-on_real).mean()
         loss_discriminator = loss_discriminator + functional.softplus(on_fake).mean()
         told_apart = functional.cross_entropy(logits[: len(real)].float(), labels)
-        penalty = torch.zeros(())
-        if self.done % self.penalised_every == 0:
-            penalty = self.penalty * self.penalised_every * steepness(self.discriminator, real)
-        descend(loss_discriminator + told_apart + penalty, self.discriminator_optimiser)
+        loss = loss_discriminator + told_apart + self.penalty(real)
+        descend(loss, self.discriminator_optimiser)
         self.discriminator.requires_grad_(False)
         with torch.autocast("cpu", torch.bfloat16):
             scores, logits = self.discriminator.both(fake)
@@ -180,42 +148,8 @@ class _Game:
         off_target = functional.cross_entropy(logits.float(), wanted)
         descend(loss_generator + off_target, self.generator_optimiser)
         self.discriminator.requires_grad_(True)
-        average(self.average, self.generator, self.averaging, self.done)
-        self.done += 1
+        self.end_round()
         return loss_discriminator.item(), loss_generator.item()
-
-    def averaged_generator(self) -> DigitsGenerator:
-        """The averaged generator in eval mode, its normalisation statistics measured afresh."""
-        return measured_afresh(self.average, self.average.latent_size)
-
-    def save(self, path: Path, epochs_done: int) -> None:
-        state = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        save_checkpoint(path, state | {"done": self.done, "epochs_done": epochs_done})
-
-    def resume(self, path: Path) -> int:
-        """Go on from a checkpoint where there is one; returns the epochs already played."""
-        state = read_checkpoint(path)
-        if state is None:
-            return 0
-        for name in self._PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.done = state["done"]
-        return int(state["epochs_done"])
-
-    _PARTS = (
-        "generator",
-        "average",
-        "discriminator",
-        "generator_optimiser",
-        "discriminator_optimiser",
-    )
-
-    def _set_rates(self) -> None:
-        # Constant for the first half, then down to a tenth: the last epochs sharpen.
-        remaining = min(1.0, 2.0 * (1.0 - self.done / self.steps))
-        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
-            for group in optimiser.param_groups:
-                group["lr"] = self.rate * max(remaining, 0.1)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ The weights that ship come of 5 epochs of the command as it stands, then of ``--
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,16 +30,7 @@ from ..networks import initialise
 from ..painter import paint
 from ..scene_classes import CLASSES
 from ..scene_networks import LATENT_SIZE, ScenesDiscriminator, ScenesGenerator, ScenesSegmenter
-from .adversarial import (
-    adam,
-    average,
-    descend,
-    measured_afresh,
-    read_checkpoint,
-    save_checkpoint,
-    steepness,
-    weights,
-)
+from .adversarial import Game, descend, weights
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 HELD_OUT_SEED = 1_000_003  # paintings that nothing is trained on
@@ -113,27 +103,10 @@ def train_gan(output: Path, paintings: int, epochs: int, batch_size: int, seed: 
             lines.write(json.dumps(figures) + "\n")
 
 
-@dataclass
-class _Game:
-    """Two players, their optimisers, and the running average of the generator that is kept.
+class _Game(Game[ScenesGenerator, ScenesDiscriminator]):
+    """Places generated against painted ones."""
 
-    Source: non-saturating logistic loss, Goodfellow et al. 2014 (arXiv 1406.2661); gradient
-    penalty on real images, R1 of Mescheder et al. 2018 (arXiv 1801.04406), on every 16th batch
-    as in Karras et al. 2020 (arXiv 1912.04958); averaged generator, Yazıcı et al. 2019
-    (arXiv 1806.04498).
-    """
-
-    generator: ScenesGenerator
-    average: ScenesGenerator
-    discriminator: ScenesDiscriminator
-    generator_optimiser: torch.optim.Adam
-    discriminator_optimiser: torch.optim.Adam
-    steps: int
-    done: int = 0
-
-    averaging = 0.999
-    penalty, penalised_every = 1.0, 16
-    rate = 4e-4
+    rate, last_rate = 4e-4, 0.05
 
     @classmethod
     def start(cls, *, steps: int, seed: int) -> _Game:
@@ -141,73 +114,27 @@ class _Game:
         generator, discriminator = ScenesGenerator(), ScenesDiscriminator()
         initialise(generator, source)
         initialise(discriminator, source)
-        generator.to(memory_format=torch.channels_last)
-        return cls(
-            generator,
-            copy.deepcopy(generator),
-            discriminator.to(memory_format=torch.channels_last),
-            adam(generator, cls.rate),
-            adam(discriminator, cls.rate),
-            steps,
-        )
+        return cls(latent_size=LATENT_SIZE, steps=steps, **cls.players(generator, discriminator))
 
     def step(self, real: Tensor) -> tuple[float, float]:
         """Play one round on a batch of real images; discriminator's and generator's loss."""
-        self._set_rates()
+        self.set_rates()
         real = real.to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             fake = self.generator(torch.randn(len(real), LATENT_SIZE))
             on_real = self.discriminator(real).float()
             on_fake = self.discriminator(fake.detach()).float()
-        loss_discriminator = (
-            functional.softplus(-on_real).mean() + functional.softplus(on_fake).mean()
-        )
-        penalty = torch.zeros(())
-        if self.done % self.penalised_every == 0:
-            penalty = self.penalty * self.penalised_every * steepness(self.discriminator, real)
-        descend(loss_discriminator + penalty, self.discriminator_optimiser)
+        loss_discriminator = functional.softplus(-on_real).mean()
+        loss_discriminator = loss_discriminator + functional.softplus(on_fake).mean()
+        descend(loss_discriminator + self.penalty(real), self.discriminator_optimiser)
         self.discriminator.requires_grad_(False)
         with torch.autocast("cpu", torch.bfloat16):
             scores = self.discriminator(fake).float()
         loss_generator = functional.softplus(-scores).mean()
         descend(loss_generator, self.generator_optimiser)
         self.discriminator.requires_grad_(True)
-        average(self.average, self.generator, self.averaging, self.done)
-        self.done += 1
+        self.end_round()
         return loss_discriminator.item(), loss_generator.item()
-
-    def averaged_generator(self) -> ScenesGenerator:
-        """The averaged generator in eval mode, its normalisation statistics measured afresh."""
-        return measured_afresh(self.average, LATENT_SIZE)
-
-    def save(self, path: Path, epochs_done: int) -> None:
-        state = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        save_checkpoint(path, state | {"done": self.done, "epochs_done": epochs_done})
-
-    def resume(self, path: Path) -> int:
-        """Go on from a checkpoint where there is one; returns the epochs already played."""
-        state = read_checkpoint(path)
-        if state is None:
-            return 0
-        for name in self._PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.done = state["done"]
-        return int(state["epochs_done"])
-
-    _PARTS = (
-        "generator",
-        "average",
-        "discriminator",
-        "generator_optimiser",
-        "discriminator_optimiser",
-    )
-
-    def _set_rates(self) -> None:
-        # Constant for the first half, then down to a twentieth: the last epochs sharpen.
-        remaining = min(1.0, 2.0 * (1.0 - self.done / self.steps))
-        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
-            for group in optimiser.param_groups:
-                group["lr"] = self.rate * max(remaining, 0.05)
 
 
 @torch.no_grad()
