@@ -10,7 +10,8 @@ from typing import Any
 
 from ganprobe.engine import make_plan
 from ganprobe.errors import ParameterError, StoreError, UnknownNameError
-from ganprobe.indices import check_count
+from ganprobe.indices import check_count, check_indices
+from ganprobe.latents import Latents
 from ganprobe.layers import LayerTable
 from ganprobe.probe import Probe
 from ganprobe.recordings import Recording, Slots
@@ -95,6 +96,52 @@ class ActivationSource:
         )
         return (_as_asked_for(run, held, slots) for run in runs)
 
+    def chosen(
+        self,
+        sites: str | Site | Sequence[str | Site],
+        samples: Sequence[int],
+        n_samples: int,
+        *,
+        images: bool,
+        batch_size: int,
+    ) -> Iterator[Run]:
+        """Only these of samples 0 to `n_samples` - 1, in the order of their numbers.
+
+        Raises:
+            ParameterError: there is no such sample.
+            StoreError, UnknownNameError, SiteError: as `batches`.
+        """
+        check_indices(samples, n_samples, "sample", "this seed")
+        check_count(batch_size, "the batch size")
+        numbers = sorted(set(samples))
+        wanted = [sites] if isinstance(sites, str | Site) else list(sites)
+        slots = make_plan(self._probe.layers(), record=wanted).slots
+        if self._store is None:
+            batches = self._batches_with(numbers, n_samples, batch_size)
+            runs = (self._generated(batch, wanted, images=images) for batch in batches)
+            return (_rows_of(run, numbers, slots) for run in runs)
+        held = self._check_holds(self._store, slots.sites, n_samples, images=images)
+        self._check_noise(self._store, n_samples, batch_size)
+        stored = self._store.batches(
+            held,
+            samples=numbers,
+            batch_size=batch_size,
+            images=images,
+            device=self._probe.device,
+        )
+        return (_as_asked_for(run, held, slots) for run in stored)
+
+    def _batches_with(self, numbers: list[int], n_samples: int, size: int) -> list[list[int]]:
+        """What is run at once: the samples, or where noise is drawn the batches they belong to."""
+        if not self._probe.layers().draws_noise:
+            return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        starts = sorted({number - number % size for number in numbers})
+        return [list(range(start, min(start + size, n_samples))) for start in starts]
+
+    def _generated(self, batch: list[int], sites: Sequence[str | Site], *, images: bool) -> Run:
+        latents = self._probe.generator.latent_space.sample(batch, seed=self._seed)
+        return self._probe.run(latents, record=sites, stop_early=not images)
+
     def _dtype(self, site: Site) -> str:
         assert self._store is not None
         return str(self._store.dtype(site)).removeprefix("torch.")
@@ -161,6 +208,19 @@ def _spelling_in(store: ActivationStore, site: Site, table: LayerTable) -> Site 
             store.shape(spelling)
             return spelling
     return None
+
+
+def _rows_of(run: Run, numbers: Sequence[int], slots: Slots) -> Run:
+    """The samples of these numbers in a run; the run itself where it has no others."""
+    indices = run.latents.indices or ()
+    kept = set(numbers)
+    rows = [row for row, one in enumerate(indices) if one in kept]
+    if len(rows) == len(indices):
+        return run
+    latents = Latents(run.latents.z[rows], run.latents.seed, tuple(indices[row] for row in rows))
+    activations = [run.recording[site][rows] for site in slots.sites]
+    images = None if run.finished is None else run.finished[rows]
+    return Run(latents, Recording.of_slots(slots, activations), images)
 
 
 def _as_asked_for(run: Run, held: Sequence[Site], slots: Slots) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from ganprobe.errors import GanprobeError, PluginError
+from ganprobe.errors import GanprobeError, PluginError, UnknownNameError, line_of_plugin
 from ganprobe.params import Params
 from ganprobe.progress import Progress, silent
 from ganprobe.results import Result
-from ganprobe.sample_choices import SampleChoice
+from ganprobe.sample_choices import SampleChoice, split_column
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +25,11 @@ if TYPE_CHECKING:
     from ganprobe.measures import Measure
     from ganprobe.probe import Probe
     from ganprobe.runs import Run
+    from ganprobe.segmenters import Segmenter
     from ganprobe.sites import Site
     from ganprobe.spaces import Space
 
-__all__ = ["Analysis", "Context", "line_of_plugin", "run_analysis"]
+__all__ = ["Analysis", "Context", "run_analysis"]
 
 P = TypeVar("P", bound=Params)
 
@@ -46,6 +46,8 @@ class Context:
         activations_file: an activation store that `activations` reads; None: there is none.
         list_measures: all measures that there are, also those that do not fit the images.
         chosen: the samples that `sample` gives instead of those of the seed; None: no others.
+        find_segmenter: looks a segmenter up by name, as ``"scenes"`` or ``"luminance:5"``.
+        list_segmenters: all segmenters that there are, also those that do not fit the images.
     """
 
     probe: Probe
@@ -55,6 +57,8 @@ class Context:
     activations_file: Path | None = None
     list_measures: Callable[[], Sequence[Measure]] = tuple
     chosen: SampleChoice | None = None
+    find_segmenter: Callable[[str], Segmenter] | None = None
+    list_segmenters: Callable[[], Sequence[Segmenter]] = tuple
 
     def sample(self, n_samples: int, *, start: int = 0, fewest: int | None = None) -> Latents:
         """Samples start, start + 1, ... of those that the analysis is to look at.
@@ -87,6 +91,11 @@ class Context:
         fitting = [one for one in self.list_measures() if one.fits(self.probe.image_shape)]
         return sorted(fitting, key=lambda measure: measure.name)
 
+    def segmenters(self) -> list[Segmenter]:
+        """All segmenters that take this generator's images, in the order of their names."""
+        fitting = [one for one in self.list_segmenters() if one.fits(self.probe.image_shape)]
+        return sorted(fitting, key=lambda segmenter: segmenter.name)
+
     def activations(
         self,
         sites: str | Site | Sequence[str | Site],
@@ -110,6 +119,29 @@ class Context:
             UnknownNameError, SiteError: the generator has no such site.
         """
         return self._source.batches(sites, n_samples, images=images, batch_size=batch_size)
+
+    def chosen_activations(
+        self,
+        sites: str | Site | Sequence[str | Site],
+        samples: Sequence[int],
+        n_samples: int,
+        *,
+        images: bool = False,
+        batch_size: int = 64,
+    ) -> Iterator[Run]:
+        """Only these of the samples that `activations` gives, in the order of their numbers.
+
+        A store is read where they are; without one they are generated again, in whole batches
+        only where the generator draws noise, which belongs to the batch of a sample.
+
+        Args:
+            samples: their numbers, each once, below `n_samples`.
+
+        Raises:
+            ParameterError: there is no such sample.
+            StoreError, UnknownNameError, SiteError: as `activations`.
+        """
+        return self._source.chosen(sites, samples, n_samples, images=images, batch_size=batch_size)
 
     def latents(
         self,
@@ -167,14 +199,17 @@ class Context:
     def column(self, text: str) -> tuple[Measure, int]:
         """A measure and the place of one of its columns, written ``digit=1`` or ``digit.1``.
 
-        A measure of one column may stand alone: ``digit-realness``.
+        A measure of one column may stand alone: ``digit-realness``. ``area:luminance:3=dark`` is
+        the share of the image that a class of a segmenter covers.
 
         Raises:
             UnknownNameError: there is no such measure or column.
             ParameterError: it has several columns, and none was named.
             PluginError: it does not take this generator's images.
         """
-        name, _, column = text.partition("=" if "=" in text else ".")
+        name, sign, column = text.partition("=")
+        if not sign:
+            name, column = split_column(text)
         measure = self.measure(name.strip())
         return measure, measure.column(column.strip() or None)
 
@@ -204,20 +239,40 @@ class Context:
         return self.probe.device
 
     def measure(self, name: str) -> Measure:
-        """The measure of this name.
+        """The measure of this name; ``area:scenes`` is that of a segmenter.
 
         Raises:
             UnknownNameError: no plugin offers it; names the nearest.
             PluginError: it does not take this generator's images.
         """
         measure = self.find_measure(name)
-        shape = self.probe.image_shape
-        if not measure.fits(shape):
-            raise PluginError(
-                f"measure {name!r} takes images {measure.image_shape}, but generator"
-                f" {self.generator.name!r} makes {shape}"
-            )
+        self._check_fits(measure, "measure", name)
         return measure
+
+    def segmenter(self, name: str) -> Segmenter:
+        """The segmenter of this name, as ``"scenes"`` or ``"luminance:5"``.
+
+        Raises:
+            UnknownNameError: no plugin offers it; names the nearest.
+            ParameterError: what stands behind its colon does not fit.
+            PluginError: it does not take this generator's images.
+        """
+        if self.find_segmenter is None:
+            raise UnknownNameError("segmenter", name, (), hint="this context knows none")
+        segmenter = self.find_segmenter(name)
+        self._check_fits(segmenter, "segmenter", name)
+        return segmenter
+
+    def _check_fits(self, given: Measure | Segmenter, kind: str, name: str) -> None:
+        shape = self.probe.image_shape
+        if given.fits(shape):
+            return
+        maker = f"generator {self.generator.name!r}"
+        if given.image_shape is None:
+            raise PluginError(f"{kind} {name!r} does not take the images {shape} of {maker}")
+        raise PluginError(
+            f"{kind} {name!r} takes images {given.image_shape}, but {maker} makes {shape}"
+        )
 
 
 class Analysis(ABC, Generic[P]):
@@ -279,14 +334,3 @@ def run_analysis(analysis: type[Analysis[P]], context: Context, params: P) -> Re
             " Result"
         )
     return result
-
-
-def line_of_plugin(error: BaseException, module: str) -> str:
-    """`` (file:line)``, the last line of the plugin's own files that was running, or ""."""
-    package = module.split(".")[0]
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if package in (Path(frame.filename).stem, *Path(frame.filename).parent.parts)
-    ]
-    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

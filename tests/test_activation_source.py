@@ -43,6 +43,18 @@ class Twice(nn.Module):
         return again[:, None, :, None] * z[:, None, None, :]
 
 
+class Noisy(nn.Module):
+    """A layer that draws noise; latents (n, 5) to images (n, 1, 5, 5)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Identity()
+
+    def forward(self, z: Tensor) -> Tensor:
+        noisy: Tensor = self.layer(z + torch.randn_like(z))
+        return noisy[:, None, :, None] * z[:, None, None, :]
+
+
 def generator_of(module: nn.Module) -> Generator:
     return Generator.from_module(module.eval(), latent=5, name="tiny")
 
@@ -278,3 +290,48 @@ def test_the_module_is_left_as_it_was(recorded: Recorded) -> None:
     next(runs)
     assert {name: set(vars(layer)) for name, layer in module.named_modules()} == before
     assert not any(layer._forward_hooks for layer in module.modules())
+
+
+@given(
+    samples=st.sets(st.integers(0, N_SAMPLES - 1), min_size=1),
+    sites=st.lists(st.sampled_from(SITES), min_size=1, max_size=2, unique=True),
+    images=st.booleans(),
+)
+def test_chosen_samples_are_those_rows_of_all_samples(
+    recorded: Recorded, samples: set[int], sites: list[str], images: bool
+) -> None:
+    everything = list(recorded.live.activations(sites, N_SAMPLES, images=images, batch_size=4))
+    for source, atol in ((recorded.live, 1e-5), (recorded.stored, 0.0)):
+        runs = list(
+            source.chosen_activations(sites, [*samples], N_SAMPLES, images=images, batch_size=4)
+        )
+        assert [i for run in runs for i in run.latents.indices or ()] == sorted(samples)
+        for site in everything[0].recording:
+            whole = torch.cat([run[site] for run in everything])[sorted(samples)]
+            found = torch.cat([run[site] for run in runs])
+            assert torch.allclose(found, whole, rtol=0, atol=atol)
+        if images:
+            drawn = torch.cat([run.images for run in everything])[sorted(samples)]
+            assert torch.allclose(torch.cat([run.images for run in runs]), drawn, atol=1e-5)
+        else:
+            assert all(run.finished is None for run in runs)
+
+
+def test_chosen_samples_meet_the_noise_of_their_batch() -> None:
+    context = context_of(Probe(generator_of(Noisy())))
+    everything = torch.cat([run["layer"] for run in context.activations("layer", 11, batch_size=4)])
+    runs = list(context.chosen_activations(["layer"], [10, 2, 5], 11, batch_size=4))
+    assert [run.latents.indices for run in runs] == [(2,), (5,), (10,)]
+    assert torch.equal(torch.cat([run["layer"] for run in runs]), everything[[2, 5, 10]])
+
+
+def test_a_sample_that_is_not_there_cannot_be_chosen(recorded: Recorded) -> None:
+    for source in (recorded.live, recorded.stored):
+        with pytest.raises(ParameterError, match="no sample 11 at this seed: it has 11"):
+            source.chosen_activations(["2"], [3, 11], 11)
+    with pytest.raises(StoreError, match="holds no images"):
+        context_of(recorded.probe, recorded.bare).chosen_activations(["2"], [3], 11, images=True)
+
+
+def test_chosen_samples_of_no_number_are_none(recorded: Recorded) -> None:
+    assert list(recorded.live.chosen_activations(["2"], [], 11)) == []

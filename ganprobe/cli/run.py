@@ -77,7 +77,13 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
     params = analysis.Params.parse(flags.values_of(analysis.Params, given))
 
     from ganprobe.analysis import Context, run_analysis
-    from ganprobe.catalogue import every_measure, find_measure, load
+    from ganprobe.catalogue import (
+        every_measure,
+        every_segmenter,
+        find_measure,
+        find_segmenter,
+        load,
+    )
     from ganprobe.probe import Probe
     from ganprobe.result_files import result_folder
     from ganprobe.sample_choices import SampleChoice
@@ -90,7 +96,15 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
         probe = Probe(loaded, device=given["device"])
         store = given.get("activations")
         context = Context(
-            probe, given["seed"], find_measure, progress, store, every_measure, chosen
+            probe,
+            given["seed"],
+            find_measure,
+            progress=progress,
+            activations_file=store,
+            list_measures=every_measure,
+            chosen=chosen,
+            find_segmenter=find_segmenter,
+            list_segmenters=every_segmenter,
         )
         with closing(context):
             result = run_analysis(analysis, context, params)
