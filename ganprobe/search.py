@@ -141,6 +141,7 @@ def search_units(
     strategy: Strategy = "greedy",
     maximise: bool = True,
     column: int = 0,
+    preferred: Sequence[int] = (),
     screen: int | None = None,
     verify: bool = False,
     method: Method | Literal["auto"] = "auto",
@@ -164,9 +165,13 @@ def search_units(
             before, and the best is picked; ``"rank"``: each unit is tried alone, once. Two
             approximations try none, and rank by gradients, which the objective must have:
             ``"gradient"``: gradient times change; ``"integrated"``: with the gradient's mean over
-            8 steps on the way to the edit of all units. Ties go to the lowest index.
+            8 steps on the way to the edit of all units. Ties go to `preferred`, then to the
+            lowest index.
         maximise: or else minimise.
         column: of an objective of several numbers.
+        preferred: units in an order of their own: among equals the first of these is picked. Of
+            two units that stand in for each other neither does anything alone; a greedy search
+            that starts with one of them finds the other.
         screen: an approximation: try in each step of a greedy search only so many units, those
             with the largest sum of gradient times change. The objective must be differentiable.
         verify: also try those that the screen left out, and tell its `Recall`.
@@ -192,7 +197,7 @@ def search_units(
         >>> sorted(found.units)
         [3, 4, 5]
     """
-    pool = _pool(probe, intervention, n_units)
+    pool = _ordered(_pool(probe, intervention, n_units), preferred)
     _check_screen(screen, strategy, n_units, verify=verify)
     n_sets = _n_sets(len(pool), n_units, strategy, None if verify else screen)
     values = probe.unit_values(
@@ -281,7 +286,7 @@ def random_units(
 
 @dataclass
 class _Search:
-    """One search: its pool of units, and which way is up (sign 1: maximise)."""
+    """One search: its pool of units, the preferred first; and which way is up (1: maximise)."""
 
     values: UnitValues
     pool: tuple[int, ...]
@@ -328,7 +333,7 @@ class _Search:
         return self._found(picked, base, tuple(reached), strategy, recall)
 
     def _best(self, by_unit: dict[int, float], picked: tuple[int, ...]) -> tuple[int, float]:
-        """The best unit, and its value; the lowest of those that are equal.
+        """The best unit, and its value; the first in the pool of those that are equal.
 
         What is closer than rounding is decided by plain forwards.
         """
@@ -340,11 +345,11 @@ class _Search:
         scale = max(abs(top), max(found, default=0.0) - min(found, default=0.0))
         close = [unit for unit, value in signed.items() if value >= top - _CLOSE * scale]
         if len(close) > 1 and self.values.how.method != "single":
-            close = sorted(close, key=lambda unit: (-signed[unit], unit))[:_MOST_CLOSE]
+            close = sorted(close, key=lambda unit: -signed[unit])[:_MOST_CLOSE]
             plain = self.values.by_single_forwards([(*picked, unit) for unit in close])
             exact = map(_rankable, (self.sign * plain).tolist())
             signed = dict(zip(close, exact, strict=True))
-        unit = max(sorted(close), key=signed.__getitem__)  # the first of equals
+        unit = max(sorted(close, key=self.pool.index), key=signed.__getitem__)
         return unit, self.sign * signed[unit]
 
     def _found(
@@ -420,6 +425,11 @@ def _pool(probe: Probe, intervention: Intervention, n_units: int) -> tuple[int, 
             f"there are {len(pool)} units to choose among at {tensor.site}, got n_units={n_units}"
         )
     return pool
+
+
+def _ordered(pool: tuple[int, ...], preferred: Sequence[int]) -> tuple[int, ...]:
+    """The pool with those of it that are preferred in front."""
+    return tuple(dict.fromkeys([unit for unit in preferred if unit in pool] + list(pool)))
 
 
 def _check_screen(screen: int | None, strategy: str, n_units: int, *, verify: bool) -> None:

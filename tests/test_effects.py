@@ -18,6 +18,7 @@ from ganprobe.effects import (
     control_band,
     mean_interval,
     paired_effects,
+    ratio_of_means,
     share,
 )
 from ganprobe.errors import ParameterError
@@ -350,3 +351,43 @@ def test_control_bands_that_cannot_be_meant_are_refused() -> None:
         control_band([[float("nan")]])
     with pytest.raises(ParameterError, match=r"a coverage lies between 0 and 1, got 1\.0"):
         control_band([[1.0]], coverage=1.0)
+
+
+def test_a_ratio_of_means_is_exact_where_every_sample_has_the_same_ratio() -> None:
+    base = np.array([0.0, 0.5, 0.25, 0.0, 1.0])
+    ratio, low, high = ratio_of_means([0.4 * base, base], base)
+    for found in (ratio, low, high):
+        assert found == pytest.approx([0.4, 1.0], abs=1e-12)
+
+
+def test_the_interval_of_a_ratio_of_means_does_not_depend_on_units_or_order() -> None:
+    rng = np.random.default_rng(1)
+    base, values = rng.exponential(size=30), rng.exponential(size=(2, 30))
+    plain = ratio_of_means(values, base)
+    assert np.array(ratio_of_means(100 * values, 100 * base)) == pytest.approx(np.array(plain))
+    assert np.array(ratio_of_means(values[::-1], base))[:, ::-1] == pytest.approx(np.array(plain))
+    assert plain[0] == pytest.approx(values.mean(1) / base.mean())
+
+
+@pytest.mark.parametrize("base", [[1.0, 2.0], [1.0, -1.0, 0.0], [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]])
+def test_a_base_of_another_length_or_of_mean_0_is_refused(base: list[float]) -> None:
+    with pytest.raises(ParameterError, match="base"):
+        ratio_of_means([1.0, 2.0, 3.0], base)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [20, 60, 150])
+def test_intervals_of_a_ratio_of_means_hold_the_true_ratio(n: int) -> None:
+    rng, held = np.random.default_rng(n), 0
+    for trial in range(600):
+        before = rng.exponential(1.0, n) * (rng.random(n) < 0.8)
+        after = before * rng.beta(4, 6, (1, n))  # mean 0.4, whatever there was
+        _, low, high = ratio_of_means(after, before, seed=trial)
+        held += int(low[0] <= 0.4 <= high[0])
+    assert 0.91 <= held / 600 <= 0.975
+
+
+def test_a_ratio_of_means_of_three_samples_has_no_interval() -> None:
+    ratio, low, high = ratio_of_means([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+    assert ratio[0] == 1.0
+    assert np.isnan([low[0], high[0]]).all()

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
 from ganprobe import Analysis, Context, Field, Params, Result, Samples, Units, hookimpl
+from ganprobe_ablation.insertion import Insertion
+from ganprobe_ablation.written_levels import level_reader
 
-
-def _read_level(given: object) -> object:
-    if isinstance(given, str) and given in ("zero", "mean", "kernel"):
-        return given
-    try:
-        level = float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        level = math.nan
-    if not math.isfinite(level):
-        raise ValueError("give zero, mean, kernel or a number")
-    return repr(level)
-
-
-Level = Annotated[str, BeforeValidator(_read_level)]
+Level = Annotated[str, BeforeValidator(level_reader("zero", "mean", "kernel"))]
 """What an ablated unit becomes: ``zero``, ``mean``, ``kernel``, or a number as it is written."""
 
 
@@ -37,7 +25,8 @@ class AblationParams(Params):
     measure: str = Field(
         min_length=1,
         description="What is measured of the images: a measure and its column, as in digit=1; a"
-        " measure of one column stands alone, as in digit-realness.",
+        " measure of one column stands alone, as in digit-realness. area:scenes=tree is the share"
+        " of the image that a class covers, by the segmenter scenes.",
     )
     samples: Samples | None = Field(
         default=None,
@@ -89,10 +78,11 @@ class AblationParams(Params):
     direction: Literal["lower", "raise"] = Field(
         default="lower", description="Units first that lower, or that raise, the measure."
     )
-    order: Literal["effect", "likeness"] = Field(
+    order: Literal["effect", "likeness", "given"] = Field(
         default="effect",
-        description="What the ranking goes by: the effect on the measure, or how much a unit's map"
-        " looks like the image (mean absolute correlation).",
+        description="What the ranking goes by: the effect on the measure; how much a unit's map"
+        " looks like the image (mean absolute correlation); or given, the order of --units, as a"
+        " saved set has it: that of a dissection, by IoU with a class.",
     )
     n_draws: int = Field(
         default=20,
@@ -126,7 +116,7 @@ class Ablation(Analysis[AblationParams]):
     is the mean difference over samples, with its 95 % interval, p by sign flips and q after
     Benjamini-Hochberg over units. The first 1, 2, ... units of a ranking are ablated together,
     beside random sets of equal size. Units are ranked and chosen on other samples than they are
-    measured on.
+    measured on. Of an area, as area:scenes=tree, the share that is left is told as well.
 
     With --swap-units and --donor, the first units of the ranking are ablated and others swapped on
     top: nothing, ablated, swapped, and both are compared.
@@ -144,6 +134,8 @@ class Ablation(Analysis[AblationParams]):
         " --strategy rank --strategy greedy --output out/greedy",
         "ganprobe run ablation digits --units @out/greedy/units/greedy-20.json --measure"
         " digit-realness --output out/saved",
+        "ganprobe run ablation scenes --site conv4 --units 3,7,1 --order given --measure"
+        " area:scenes=tree --strategy rank --strategy greedy --output out/tree",
         "ganprobe run ablation digits --site conv3 --measure digit=1 --samples digit=1 --to kernel"
         " --order likeness --swap-units 0-19 --donor digit=3 --output out/on-top",
     )
@@ -158,5 +150,5 @@ class Ablation(Analysis[AblationParams]):
 
 @hookimpl
 def register_analyses() -> list[type[Analysis[Any]]]:
-    """``ablation``."""
-    return [Ablation]
+    """``ablation`` and ``insertion``."""
+    return [Ablation, Insertion]

@@ -33,6 +33,8 @@ def draw_curve(study: Study) -> Figure:
     told += f"{plan.measure.name}: {plan.measure.summary}"
     axes.set_title(told, loc="left", fontsize=8, color="0.35")
     plain_axes(axes)
+    if study.is_area:
+        _add_share_left(axes, study)
     title = f"Units of {plan.target.site}, together {plan.target.words}: change of {plan.name}"
     entitle(figure, title)
     sign(figure, made(study))
@@ -54,12 +56,23 @@ def _draw_random(axes: Axes, study: Study) -> None:
 def _draw_strategy(axes: Axes, study: Study, curve: Curve) -> None:
     sizes, found = range(1, len(curve.units) + 1), curve.effects
     colour, marker = STRATEGY_COLOURS[curve.strategy], _MARKERS[curve.strategy]
-    by_likeness = curve.strategy == "rank" and study.plan.params.order == "likeness"
-    label = f"{curve.strategy}{' by likeness' if by_likeness else ''}: mean, 95 % interval"
+    orders = {"likeness": "rank by likeness", "given": "in the order given"}
+    is_rank = curve.strategy == "rank"
+    name = orders.get(study.plan.params.order, "rank") if is_rank else curve.strategy
+    label = f"{name}: mean, 95 % interval"
     axes.fill_between(sizes, found.low, found.high, color=colour, alpha=BAND, lw=0)
     if len(sizes) == 1:  # of which a band shows nothing
         axes.vlines(sizes, found.low, found.high, color=colour, lw=1.4)
     axes.plot(sizes, found.mean, marker=marker, ms=3.5, lw=1.6, color=colour, label=label)
+
+
+def _add_share_left(axes: Axes, study: Study) -> None:
+    """At the right, the same as a share of the area that is left."""
+    base = float(study.base.mean())
+    both = (lambda change: 100 * (1 + change / base), lambda left: base * (left / 100 - 1))
+    right = axes.secondary_yaxis("right", functions=both)
+    right.set_ylabel("area that is left, %")
+    right.tick_params(labelsize=8)
 
 
 def _limits(study: Study) -> tuple[float, float]:

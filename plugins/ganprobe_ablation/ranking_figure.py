@@ -106,6 +106,8 @@ def _draw_interval(
 def _order(study: Study) -> str:
     if study.plan.params.order == "likeness":
         return "unit, its map most like the image first"
+    if study.plan.params.order == "given":
+        return "unit, in the order given"
     strongest = "lowering" if study.plan.params.direction == "lower" else "raising"
     return f"unit, strongest {strongest} first (on other samples)"
 

@@ -42,18 +42,21 @@ def make_result(study: Study, context: Context) -> Result:
 def _arrays(study: Study) -> dict[str, Array]:
     effects, change = study.effects, f"change of {study.plan.name}"
     band = control_band(study.random_effects)
-    by_likeness = study.plan.params.order == "likeness"
-    score = "mean |r| of map and image" if by_likeness else f"mean {change}"
+    scores = {"likeness": "mean |r| of map and image", "given": "place in the order given"}
+    order = study.plan.params.order
+    score = scores.get(order, f"mean {change}")
+    score += "" if order == "given" else ", ranking samples"
     return {
         "effect": Array(effects.mean, ("unit",), description=f"mean {change}, each unit alone"),
         "low": Array(effects.low, ("unit",), description="lower limit of its 95 % interval"),
         "high": Array(effects.high, ("unit",), description="upper limit of its 95 % interval"),
         "p": Array(effects.p, ("unit",), description="by sign flips, two-sided"),
         "q": Array(effects.q, ("unit",), description="Benjamini-Hochberg over units"),
-        "ranked_by": Array(study.ranking.by, ("unit",), description=f"{score}, ranking samples"),
+        "ranked_by": Array(study.ranking.by, ("unit",), description=score),
         "effect_by_sample": Array(study.by_sample, ("unit", "sample"), description=change),
         "base": Array(study.base, ("sample",), description="the measure, nothing ablated"),
         **_curve_arrays(study, change),
+        **_left_arrays(study),
         "random_curve": Array(
             study.random_effects, ("draw", "size"), description=f"mean {change}, random sets"
         ),
@@ -80,6 +83,21 @@ def _curve_arrays(study: Study, change: str) -> dict[str, Array]:
     }
 
 
+def _left_arrays(study: Study) -> dict[str, Array]:
+    """Of an area, the share that is left."""
+    if not study.is_area:
+        return {}
+    left = [study.left(curve) for curve in study.curves]
+    dims, of = ("strategy", "size"), "share of the unedited area"
+    random = 1 + study.random_effects / study.base.mean()
+    return {
+        "left": Array(np.stack([one.mean for one in left]), dims, of, "area left, units together"),
+        "left_low": Array(np.stack([one.low for one in left]), dims, of, "lower limit, 95 %"),
+        "left_high": Array(np.stack([one.high for one in left]), dims, of, "upper limit, 95 %"),
+        "random_left": Array(random, ("draw", "size"), of, "area left, random sets"),
+    }
+
+
 def _coordinates(study: Study) -> dict[str, Sequence[Any]]:
     measured = study.plan.samples.measured
     return {
@@ -97,10 +115,14 @@ def _ranking_table(study: Study) -> Table:
         effects.mean, effects.low, effects.high, effects.p, effects.q, strict=True,
     )  # fmt: skip
     return Table(
-        ("rank", "unit", f"{score} on ranking samples", "effect", "low", "high", "p", "q"),
+        ("rank", "unit", _score_name(score), "effect", "low", "high", "p", "q"),
         tuple(columns),
         f"change of {study.plan.name}, each unit alone {study.plan.target.words}; {made(study)}",
     )
+
+
+def _score_name(order: str) -> str:
+    return "place in the order given" if order == "given" else f"{order} on ranking samples"
 
 
 def _curve_table(study: Study) -> Table:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from ganprobe import Context, Latents, ParameterError, SampleChoice
-from ganprobe_ablation import AblationParams
+
+
+class Wishes(Protocol):
+    """Parameters that say which samples."""
+
+    @property
+    def samples(self) -> SampleChoice | None:
+        """Which ones; None: those of the seed."""
+
+    @property
+    def n_samples(self) -> int:
+        """How many to measure on."""
+
+    @property
+    def n_ranked(self) -> int:
+        """How many others to choose on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +39,7 @@ class Samples:
     ranked: Latents
 
 
-def split_samples(context: Context, params: AblationParams) -> Samples:
+def split_samples(context: Context, params: Wishes) -> Samples:
     """The first samples of the choice to measure on, the next ones to rank on.
 
     Raises:

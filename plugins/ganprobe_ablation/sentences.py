@@ -49,15 +49,25 @@ def _single_units(study: Study) -> str:
 
 def _first_of_the_ranking(study: Study) -> str:
     plan, params, unit = study.plan, study.plan.params, study.ranking.units[0]
+    if params.order == "given":
+        return (
+            f"Unit {unit}, the first of the order given, changes {plan.name} by"
+            f" {study.effects.describe(0)}; {_all_units(study)}."
+        )
     if params.order == "likeness":
         how = f"whose map looks most like the image (mean |r| = {study.ranking.by[0]:.2f}"
     else:
         how = f"ranked first to {params.direction} it ({study.ranking.by[0]:.3g}"
-    low, high = np.quantile(study.effects.mean, [0.025, 0.975])
     return (
         f"Unit {unit}, {how} on {params.n_ranked} other samples), changes {plan.name} by"
-        f" {study.effects.describe(0)}; 95 % of all units lie between {low:.3g} and {high:.3g}."
+        f" {study.effects.describe(0)}; {_all_units(study)}."
     )
+
+
+def _all_units(study: Study) -> str:
+    low, high = np.quantile(study.effects.mean, [0.025, 0.975])
+    which = "those tried" if study.plan.params.units is not None else "all units"
+    return f"95 % of {which} lie between {low:.3g} and {high:.3g}"
 
 
 def _together(study: Study, curve: Curve) -> str:
@@ -69,7 +79,19 @@ def _together(study: Study, curve: Curve) -> str:
     return (
         f"{chosen} {study.plan.name} by {mean:.3g} [{low:.3g}, {high:.3g}]; {random} it by"
         f" {drawn:.3g} [{below:.3g}, {above:.3g}] ({band_words(len(study.random_effects))}):"
-        f" {they} {where} the band{_left_at(study, curve)}."
+        f" {they} {where} the band{_left_at(study, curve)}.{_left(study, curve)}"
+    )
+
+
+def _left(study: Study, curve: Curve) -> str:
+    """How much of an area is left."""
+    if not study.is_area:
+        return ""
+    found, drawn = study.left(curve), study.random_effects[:, -1].mean()
+    least, most = max(0.0, found.low[-1]), found.high[-1]
+    return (
+        f" That leaves {found.mean[-1]:.0%} [{least:.0%}, {most:.0%}] of the area"
+        f" ({1 + drawn / study.base.mean():.0%} with random units)."
     )
 
 

@@ -21,6 +21,7 @@ from ganprobe import (
     search_units,
 )
 from ganprobe_ablation import AblationParams
+from ganprobe_ablation.left import Left, is_area, share_left
 from ganprobe_ablation.likeness import unit_likeness
 from ganprobe_ablation.on_top import OnTop, swap_on_top
 from ganprobe_ablation.plan import Floats, Plan, make_plan
@@ -33,8 +34,8 @@ class Chosen:
     """Units in the order in which a strategy chose them, on the ranking samples.
 
     Args:
-        by: (unit,) what they were chosen by: a ranking's effect of each alone or likeness, or what
-            the units so far do together in a greedy search.
+        by: (unit,) what they were chosen by: a ranking's effect of each alone, likeness or place in
+            the order given, or what the units so far do together in a greedy search.
     """
 
     strategy: str
@@ -90,6 +91,15 @@ class Study:
     on_top: OnTop | None
 
     @property
+    def is_area(self) -> bool:
+        """Whether the measure is an area, of which a share is left."""
+        return is_area(self.plan, self.base)
+
+    def left(self, curve: Curve) -> Left:
+        """The share of the area that a curve leaves."""
+        return share_left(self.plan, self.base, curve.by_sample)
+
+    @property
     def random_effects(self) -> Floats:
         """(draw, size) mean change of the measure with random units ablated."""
         values: Floats = self.random.values.numpy()
@@ -137,6 +147,8 @@ def _changes(
 
 def _rank(plan: Plan) -> Chosen:
     """All units that are tried; ties to the lowest number."""
+    if plan.params.order == "given":
+        return Chosen("rank", plan.target.units, np.arange(1.0, len(plan.target.units) + 1))
     units = tuple(sorted(plan.target.units))
     if plan.params.order == "likeness":
         likeness = unit_likeness(plan.context, plan.target.tensor, plan.samples.ranked)
@@ -162,6 +174,7 @@ def _choose(plan: Plan, ranking: Chosen, strategy: str) -> Chosen:
         n_units=plan.n_top,
         maximise=plan.sign > 0,
         column=plan.column,
+        preferred=ranking.units,
         progress=plan.context.progress,
     )
     return Chosen(strategy, found.units, np.array(found.values) - found.base)

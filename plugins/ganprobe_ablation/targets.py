@@ -58,6 +58,7 @@ def resolve_target(context: Context, params: AblationParams, ranked: Latents) ->
     tensor = table.resolve_one(written)
     if not tensor.shape or not tensor.is_batched:
         raise SiteError(f"{tensor.site} holds no units for each sample; ablate another site")
+    _check_order(params, table.parse(written).units)
     edited, level = _level(context, params, tensor, ranked)
     template = Ablate(
         edited.site, to=level, region=_region(params, edited), strength=params.strength
@@ -79,6 +80,14 @@ def _written_site(params: AblationParams) -> str:
             " out one of them"
         )
     return params.units.at(params.site)
+
+
+def _check_order(params: AblationParams, units: tuple[int, ...] | None) -> None:
+    if params.order == "given" and units is None:
+        raise ParameterError(
+            "--order given: no order was given; name units in it, as in --units 7,3 or a saved set"
+            " --units @set.json"
+        )
 
 
 def _level(

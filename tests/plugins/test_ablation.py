@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ganprobe import (
     Ablate,
+    AreaMeasure,
     Context,
     Generator,
     Intervention,
@@ -25,6 +26,7 @@ from ganprobe import (
     ParameterError,
     Probe,
     Result,
+    Segmenter,
     SiteError,
     Swap,
     UnitSet,
@@ -34,6 +36,7 @@ from ganprobe import (
 )
 from ganprobe_ablation import Ablation, AblationParams
 from ganprobe_ablation.axes import axis_limits
+from ganprobe_ablation.left import share_left
 from ganprobe_ablation.likeness import correlations
 from ganprobe_ablation.ranking_figure import shown_places
 from ganprobe_ablation.samples import choose_donors, split_samples
@@ -182,6 +185,77 @@ def test_a_level_is_a_number_or_a_name() -> None:
     study = studied(to=-1.5)
     assert study.plan.target.template == Ablate("maps", to=-1.5)
     assert study.plan.target.words == "set to -1.5"
+
+
+def test_the_order_given_is_followed_and_so_is_that_of_a_saved_set(tmp_path: Path) -> None:
+    UnitSet((3, 0, 7), "maps").write(tmp_path / "set.json")
+    for units in ((3, 0, 7), f"@{tmp_path / 'set.json'}"):
+        study = studied(units=units, order="given", strategy=("rank", "greedy"))
+        rank, greedy = study.curves
+        assert study.ranking.units == rank.units == (3, 0, 7)
+        assert greedy.units == (7, 3, 0)
+        bright = mean_brightness(study)
+        assert rank.effects.mean == pytest.approx(
+            [-AREAS[3] * bright, -AREAS[3] * bright, -sum(AREAS.values()) * bright], abs=1e-6
+        )
+    result = run(units=(3, 0, 7), order="given")
+    assert "Unit 3, the first of the order given, changes area=class by" in result.findings[1]
+    assert result.arrays["ranked_by"].values.tolist() == [1, 2, 3]
+
+
+def test_an_order_without_units_is_refused() -> None:
+    with pytest.raises(ParameterError, match="no order was given; name units in it, as in --units"):
+        studied(order="given")
+
+
+class Lit(Segmenter):
+    """Pixels that anything was drawn on, in the first three rows."""
+
+    name, summary, classes = "lit", "pixels that are lit", ("lit",)
+
+    def segment(self, images: Tensor) -> Tensor:
+        lit = images > 0
+        lit[:, :, 3:] = False
+        return lit
+
+
+def test_of_an_area_the_share_that_is_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MEASURES, "area:lit", AreaMeasure(Lit()))
+    how: dict[str, Any] = {"measure": "area:lit=lit", "units": (3, 7, 1), "order": "given"}
+    study = studied(**how)
+    assert study.is_area
+    assert not studied().is_area
+    left = study.left(study.curves[0])
+    assert left.mean == pytest.approx([2 / 3, 0, 0])  # one of three rows, then all
+    assert left.low == pytest.approx(left.mean)
+    result = run(**how)
+    assert result.arrays["left"].values[0] == pytest.approx([2 / 3, 0, 0])
+    assert "That leaves 0% [0%, 0%] of the area" in result.findings[2]
+
+
+def test_the_share_that_is_left_is_a_ratio_of_means_with_an_interval_around_it() -> None:
+    study = studied(n_samples=40)
+    generator = np.random.default_rng(0)
+    base = generator.exponential(size=40)
+    changes = -base * generator.uniform(0.2, 0.6, size=(2, 40))
+    left = share_left(study.plan, base, changes)
+    assert left.mean == pytest.approx((base + changes).sum(1) / base.sum())
+    assert (left.low < left.mean).all()
+    assert (left.mean < left.high).all()
+    assert (left.high - left.low < 0.15).all()
+
+
+@pytest.mark.slow
+def test_intervals_of_the_share_that_is_left_hold_it_in_95_of_100_cases() -> None:
+    plan = studied(n_samples=40).plan
+    generator = np.random.default_rng(1)
+    base = generator.exponential(size=(1000, 40))
+    held = 0
+    for row in base:
+        changes = -row * generator.uniform(0.2, 0.6, size=(1, 40)) + generator.normal(0, 0.1, 40)
+        left = share_left(plan, row, changes)
+        held += bool(left.low[0] <= 0.6 <= left.high[0])
+    assert 0.92 <= held / 1000 <= 0.98
 
 
 def test_raising_ranks_the_other_way_round() -> None:
