@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import pytest
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganprobe import (
     Ablate,
     Apply,
+    FoundUnits,
     Generator,
     Intervention,
     NotReplayableError,
@@ -24,6 +25,7 @@ from ganprobe import (
     random_units,
     search_units,
 )
+from ganprobe.testing import planted_generator
 from subjects import probe_of, random_network
 
 Objective = Callable[[Tensor], Tensor]
@@ -286,3 +288,30 @@ def test_what_cannot_be_searched_is_said() -> None:
         search_units(probe, z, Ablate("*"), pair, n_units=2)
     with pytest.raises(ParameterError, match="the number of draws is a whole number from 1 on"):
         random_units(probe, z, Ablate("4"), pair, n_units=2, n_draws=0)
+
+
+def test_of_units_that_stand_in_for_each_other_the_preferred_one_leads_to_the_other() -> None:
+    planted = planted_generator(seed=5)
+    pair = planted.truth.units["lamp"]
+    latents = planted.generator.sample(12, seed=5)
+    ablate = Ablate(planted.site)
+    measure = planted.context().measure("area:planted")
+    lamp = measure.columns.index("lamp")
+    n_units = planted.truth.n_units
+
+    def search(preferred: Sequence[int]) -> FoundUnits:
+        return search_units(
+            Probe(planted.generator),
+            latents,
+            ablate,
+            measure,
+            n_units=2,
+            maximise=False,
+            column=lamp,
+            preferred=preferred,
+        )
+
+    assert set(search(pair).units) == set(pair)
+    assert search(pair).values[-1] == 0
+    assert search(planted.truth.noise).units[0] == planted.truth.noise[0]
+    assert search(()).units == search(range(n_units)).units
