@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "COLOURS",
     "CONTROL_COLOUR",
+    "IQR_SHARES",
     "MOST_EXACT",
     "Ablate",
     "ActivationDataset",
@@ -28,15 +29,23 @@ __all__ = [
     "Animation",
     "AnimationFormat",
     "Apply",
+    "AreaMeasure",
     "Array",
     "Associations",
     "Boundary",
     "CarriedBack",
+    "CausalEffects",
     "Coefficients",
     "Components",
     "Context",
+    "ContextEffect",
+    "ContextMap",
     "DirectionSet",
     "Directions",
+    "Dissection",
+    "DissectionCounts",
+    "DissectionLevels",
+    "DissectionSettings",
     "Extent",
     "Factorisation",
     "Field",
@@ -66,12 +75,15 @@ __all__ = [
     "NotFiniteError",
     "NotRecordedError",
     "NotReplayableError",
+    "OptimisedUnits",
     "OutputExistsError",
+    "Overlap",
     "OverwrittenError",
     "PairedEffects",
     "ParameterError",
     "Params",
     "Patch",
+    "Places",
     "PluginError",
     "Predictability",
     "Probe",
@@ -86,6 +98,7 @@ __all__ = [
     "SampleChoice",
     "Samples",
     "Scale",
+    "Segmenter",
     "Session",
     "ShapeError",
     "Share",
@@ -110,35 +123,49 @@ __all__ = [
     "__version__",
     "associations",
     "attribute_boundary",
+    "average_causal_effect",
+    "average_causal_effects",
     "carried_back",
     "closed_form",
     "conditional_direction",
+    "context_map",
     "control_band",
     "cosines",
     "difference_images",
+    "dissect",
+    "draw_context_map",
     "draw_image_grid",
     "effective_number",
     "extreme_rows",
     "find_image_files",
     "find_measure",
+    "find_segmenter",
     "fit_predictor",
     "frames_of",
     "gather_changes",
     "hookimpl",
+    "information_quality",
+    "insertion_levels",
     "jvp_images",
     "kernel_levels",
     "learned_map",
     "lerp",
     "load",
+    "luminance",
+    "mark_area",
     "mean_interval",
     "merge_stores",
+    "optimise_units",
+    "overlap_elsewhere",
     "paired_effects",
     "plain_axes",
     "predictability",
     "principal_components",
     "random_units",
+    "ratio_of_means",
     "read_image",
     "read_images",
+    "read_pixels",
     "read_region",
     "renormalised",
     "search_units",
@@ -165,7 +192,19 @@ if TYPE_CHECKING:
         conditional_direction,
         extreme_rows,
     )
-    from ganprobe.catalogue import find_measure, load
+    from ganprobe.catalogue import find_measure, find_segmenter, load
+    from ganprobe.causal import (
+        CausalEffects,
+        ContextEffect,
+        ContextMap,
+        OptimisedUnits,
+        Places,
+        average_causal_effect,
+        average_causal_effects,
+        context_map,
+        insertion_levels,
+        optimise_units,
+    )
     from ganprobe.components import (
         MOST_EXACT,
         CarriedBack,
@@ -173,7 +212,19 @@ if TYPE_CHECKING:
         carried_back,
         principal_components,
     )
+    from ganprobe.context_figure import draw_context_map
     from ganprobe.direction_sets import DirectionSet
+    from ganprobe.dissection import (
+        IQR_SHARES,
+        Dissection,
+        DissectionCounts,
+        DissectionLevels,
+        DissectionSettings,
+        Overlap,
+        dissect,
+        information_quality,
+        overlap_elsewhere,
+    )
     from ganprobe.drawing import (
         COLOURS,
         CONTROL_COLOUR,
@@ -188,6 +239,7 @@ if TYPE_CHECKING:
         control_band,
         mean_interval,
         paired_effects,
+        ratio_of_means,
         share,
     )
     from ganprobe.engine import Session
@@ -213,7 +265,13 @@ if TYPE_CHECKING:
     from ganprobe.factorisation import Factorisation, LearnedMap, closed_form, learned_map
     from ganprobe.generators import Generator
     from ganprobe.hookspecs import hookimpl
-    from ganprobe.image_files import FileImage, find_image_files, read_image, read_images
+    from ganprobe.image_files import (
+        FileImage,
+        find_image_files,
+        read_image,
+        read_images,
+        read_pixels,
+    )
     from ganprobe.interpolation import lerp, renormalised, slerp
     from ganprobe.interventions import Ablate, Apply, Intervention, Patch, Scale, Shift, Swap
     from ganprobe.jacobians import (
@@ -229,6 +287,7 @@ if TYPE_CHECKING:
     from ganprobe.layers import Layer, LayerTable
     from ganprobe.loaders import GeneratorLoader
     from ganprobe.measures import Measure
+    from ganprobe.overlays import mark_area
     from ganprobe.params import Directions, Field, Indices, Params, Samples, Units
     from ganprobe.prediction import ModelName, Predictability, fit_predictor, predictability
     from ganprobe.probe import Probe
@@ -240,12 +299,14 @@ if TYPE_CHECKING:
     from ganprobe.runs import Run
     from ganprobe.sample_choices import SampleChoice
     from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
+    from ganprobe.segmenters import AreaMeasure, Segmenter
     from ganprobe.sites import Site, SiteTensor
     from ganprobe.spaces import Extent, Space
     from ganprobe.statistics import StatisticsSettings, UnitStatistics, UnitSummary
     from ganprobe.store import ActivationDataset, ActivationStore, merge_stores
     from ganprobe.stored_statistics import store_statistics
     from ganprobe.sweeps import How, MeasuredSweep, Refusal, Sweep, UnitValues
+    from ganprobe.tones import luminance
     from ganprobe.unit_sets import UnitSet
 
 _HOMES = {
@@ -273,7 +334,20 @@ _HOMES = {
     ),
     "catalogue": (
         "find_measure",
+        "find_segmenter",
         "load",
+    ),
+    "causal": (
+        "CausalEffects",
+        "ContextEffect",
+        "ContextMap",
+        "OptimisedUnits",
+        "Places",
+        "average_causal_effect",
+        "average_causal_effects",
+        "context_map",
+        "insertion_levels",
+        "optimise_units",
     ),
     "components": (
         "MOST_EXACT",
@@ -282,7 +356,19 @@ _HOMES = {
         "carried_back",
         "principal_components",
     ),
+    "context_figure": ("draw_context_map",),
     "direction_sets": ("DirectionSet",),
+    "dissection": (
+        "IQR_SHARES",
+        "Dissection",
+        "DissectionCounts",
+        "DissectionLevels",
+        "DissectionSettings",
+        "Overlap",
+        "dissect",
+        "information_quality",
+        "overlap_elsewhere",
+    ),
     "drawing": (
         "COLOURS",
         "CONTROL_COLOUR",
@@ -297,6 +383,7 @@ _HOMES = {
         "control_band",
         "mean_interval",
         "paired_effects",
+        "ratio_of_means",
         "share",
     ),
     "engine": ("Session",),
@@ -332,6 +419,7 @@ _HOMES = {
         "find_image_files",
         "read_image",
         "read_images",
+        "read_pixels",
     ),
     "interpolation": (
         "lerp",
@@ -366,6 +454,7 @@ _HOMES = {
     ),
     "loaders": ("GeneratorLoader",),
     "measures": ("Measure",),
+    "overlays": ("mark_area",),
     "params": (
         "Directions",
         "Field",
@@ -400,6 +489,10 @@ _HOMES = {
         "random_units",
         "search_units",
     ),
+    "segmenters": (
+        "AreaMeasure",
+        "Segmenter",
+    ),
     "sites": (
         "Site",
         "SiteTensor",
@@ -426,6 +519,7 @@ _HOMES = {
         "Sweep",
         "UnitValues",
     ),
+    "tones": ("luminance",),
     "unit_sets": ("UnitSet",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

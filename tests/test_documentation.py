@@ -51,9 +51,12 @@ SMALLER = {
     "run inversion": "--n-own 1 --n-pool 100 --n-starts 2 --n-steps 8 --encoder-steps 4",
     "run quality": "--n-samples 200 --n-fresh 50 --model logistic",
     "run sensitivity": "--n-samples 4 --n-directions 4 --n-associated 60 --n-shown 3",
+    "run dissection": "--n-samples 64 --n-resamples 50 --n-cards 2 --n-shown 2 --n-causal 4"
+    " --n-choosing 1 --n-units 2 --n-candidates 2 --n-draws 2",
     "run swap": "--pairs 2 --held-out 2 --n-units 2 --n-draws 2 --strategy joint --n-shown 1",
     "run arithmetic": "--n-draws 4 --n-exemplars 2 --n-shown 1",
     "run ablation": "--n-samples 8 --n-ranked 8 --top 2 --n-draws 2 --n-shown 1",
+    "run insertion": "--n-samples 4 --n-ranked 16 --grid 3 --n-draws 2 --n-places 1 --n-shown 1",
     "run traversal": "--bases 2 --steps 3 --figures 1",
     "run veto": "--n-samples 8 --n-controls 2 --n-shown 1",
     "run directions": "--n-samples 250 --n-bases 4 --n-random 2 --n-shown 1 --measure digit",
@@ -138,7 +141,7 @@ def test_the_readmes_recording_is_gone_on_with_and_read(
 
 
 def test_the_plugins_example_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (source,) = blocks(PLUGINS_README, "python")
+    source = blocks(PLUGINS_README, "python")[0]
     (tmp_path / "my_module.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     (record,) = discover([EntryPoint("brightness", "my_module", "ganprobe")])
@@ -150,6 +153,25 @@ def test_the_plugins_example_is_a_plugin(tmp_path: Path, monkeypatch: pytest.Mon
     probe = Probe(load("digits"))
     result = analysis().run(Context(probe, 0, lambda name: pytest.fail(name)), analysis.Params())
     assert re.fullmatch(r"The mean brightness is 0\.\d{3} \(n = 64\)\.", result.findings[0])
+
+
+def test_the_plugins_segmenter_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = blocks(PLUGINS_README, "python")[1]
+    (tmp_path / "my_segmenter.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    (record,) = discover([EntryPoint("lit", "my_segmenter", "ganprobe")])
+    assert record.state == "loaded", record.reason
+    (segmenter,) = record.segmenters
+
+    import torch
+
+    masks = segmenter(torch.tensor([0.2, 0.9]).view(1, 1, 1, 2))
+    assert masks.int().tolist() == [[[[0, 1]], [[1, 0]]]]
+
+
+def test_the_plugins_test_on_planted_answers_passes() -> None:
+    _, _, program = blocks(PLUGINS_README, "python")
+    exec(compile(program, "plugins/README.md", "exec"), {})
 
 
 def test_every_hook_is_documented_with_its_signature() -> None:
