@@ -190,7 +190,8 @@ def _draw_bars(part: SubFigure, found: ContextMap, colours: Sequence[str] | None
     right.barh(rows, np.where(is_told, took, 0), height=0.55, color=shades, ec="0.35", lw=0.6)
     right.hlines(rows, below.clip(0, 100), over.clip(0, 100), color="0.1", lw=1.2)
     for row in np.flatnonzero(~is_told):
-        right.text(1, row, "it was there already", fontsize=7, va="center", color="0.4")
+        right.text(0.01, row, "it was there already", fontsize=7, va="center", color="0.4",
+                   transform=right.get_yaxis_transform())  # fmt: skip
     right.set_xlim(0, max(5.0, min(100.0, 1.1 * float(np.nanmax([1.0, *took, *over])))))
     right.set_xlabel(f"% of places where {found.class_name} appeared", fontsize=8)
     least = f"{found.least_share:.0%} of a window that had none"

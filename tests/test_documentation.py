@@ -85,13 +85,22 @@ SWAP_PAGE = (ROOT / "plugins" / "ganprobe_swap" / "README.md").read_text()
 LATENT_PAGE = (ROOT / "plugins" / "ganprobe_traversal" / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("page", "n_figures"), [(SWAP_PAGE, 9), (LATENT_PAGE, 7)])
-def test_a_page_has_its_figures_and_five_numbered_experiments(page: str, n_figures: int) -> None:
+DISSECTION_PAGE = (ROOT / "plugins" / "ganprobe_dissection" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("page", "n_figures", "n_experiments"),
+    [(SWAP_PAGE, 9, 5), (LATENT_PAGE, 7, 5), (DISSECTION_PAGE, 9, 3)],
+)
+def test_a_page_has_its_figures_and_its_numbered_experiments(
+    page: str, n_figures: int, n_experiments: int
+) -> None:
     figures = re.findall(r"!\[[^]]+\]\((.*?)\)", page)
     assert len(figures) >= n_figures
     for figure in figures:
         assert (ROOT / "plugins" / "ganprobe_swap" / figure).resolve().exists(), figure
-    assert re.findall(r"^## (\d)\.", page, re.MULTILINE) == list("12345")
+    numbers = [str(number + 1) for number in range(n_experiments)]
+    assert re.findall(r"^## (\d)\.", page, re.MULTILINE) == numbers
 
 
 @pytest.mark.slow
@@ -125,6 +134,21 @@ def test_the_commands_of_the_page_on_latents_run_in_their_order(
         fewer = smaller.get(" ".join(words[:2]), "")
         if "--walk" in words or "--direction" in words:
             fewer = ""
+        finished = ganprobe_command(*words, *fewer.split())
+        assert finished.status == 0, (line, finished.err)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_dissection_run_in_their_order(
+    ganprobe_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks(DISSECTION_PAGE, "") for line in block.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        words = shlex.split(line.removeprefix("ganprobe "))
+        fewer = "" if "--units" in words else SMALLER[" ".join(words[:2])]
+        fewer = fewer.replace("--n-samples 64", "--n-samples 300")
         finished = ganprobe_command(*words, *fewer.split())
         assert finished.status == 0, (line, finished.err)
 

@@ -17,7 +17,7 @@ from ganprobe.causal.places import Places
 from ganprobe.causal.portions import portions, within
 from ganprobe.causal.readings import ClassAtPlaces, ClassesAtCells
 from ganprobe.causal.target import Levels, Target
-from ganprobe.effects import mean_interval, paired_effects
+from ganprobe.effects import Share, mean_interval, paired_effects
 from ganprobe.errors import SiteError
 from ganprobe.latents import Latents
 from ganprobe.probe import Probe
@@ -305,13 +305,20 @@ class _Cells:
         )
 
     def _took(self, absent: NDArray[np.bool_]) -> tuple[float, float, float]:
-        """The share of the places without the class where it appeared, with its interval."""
+        """The share of the places without the class where it appeared, with its interval.
+
+        Where it is nowhere or everywhere, resamples do not differ: the limits are then those of so
+        many samples as there are, each of which has it or not.
+        """
         if not absent.any():
             return (float("nan"),) * 3
         shares = _by_sample(self.took.astype(np.float64), absent)
+        if shares.min() == shares.max() and shares[0] in (0, 1):
+            alike = Share(int(shares.sum()), len(shares))
+            return alike.value, alike.low, alike.high
         found = mean_interval(shares, seed=self.seed, n_resamples=self.n_resamples)
         mean, low, high = (float(value[0]) for value in found)
-        return mean, low, high
+        return mean, max(low, 0.0), min(high, 1.0)
 
 
 def _by_sample(values: Floats, chosen: NDArray[np.bool_]) -> Floats:

@@ -14,6 +14,7 @@ from ganprobe import (
     ParameterError,
     Probe,
     Segmenter,
+    Share,
     SiteError,
     UnknownNameError,
     context_map,
@@ -52,6 +53,9 @@ def test_a_door_appears_on_walls_and_nowhere_else() -> None:
     assert open_.q < 0.01
     assert (open_.took, open_.n_cells, open_.n_took) == (1, 96, 96)
     assert found.anywhere.mean == pytest.approx(2 / 64)
+    nowhere, everywhere = Share(0, gated.n_samples), Share(open_.n_samples, open_.n_samples)
+    assert (gated.took_low, gated.took_high) == (0, nowhere.high)
+    assert (open_.took_low, open_.took_high) == (everywhere.low, 1)
 
 
 def test_a_window_reaches_over_the_edge_of_the_wall_and_is_cut_at_the_images() -> None:
