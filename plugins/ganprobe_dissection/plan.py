@@ -78,9 +78,7 @@ def make_plan(context: Context, params: DissectionParams) -> Plan:
 def _segmenter(context: Context, name: str) -> Segmenter:
     if name:
         return context.segmenter(name)
-    fitting = [
-        f"{one.name}[:{one.argument}]" if one.argument else one.name for one in context.segmenters()
-    ]
+    fitting = [one.written for one in context.segmenters()]
     there = (
         f"those that fit: {', '.join(fitting)}" if fitting else "none fits: a plugin can add one"
     )
