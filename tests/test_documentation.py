@@ -90,7 +90,7 @@ DISSECTION_PAGE = (ROOT / "plugins" / "ganprobe_dissection" / "README.md").read_
 
 @pytest.mark.parametrize(
     ("page", "n_figures", "n_experiments"),
-    [(SWAP_PAGE, 9, 5), (LATENT_PAGE, 7, 5), (DISSECTION_PAGE, 9, 3)],
+    [(SWAP_PAGE, 9, 5), (LATENT_PAGE, 7, 5), (DISSECTION_PAGE, 8, 3)],
 )
 def test_a_page_has_its_figures_and_its_numbered_experiments(
     page: str, n_figures: int, n_experiments: int
@@ -144,7 +144,7 @@ def test_the_commands_of_the_page_on_dissection_run_in_their_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks(DISSECTION_PAGE, "") for line in block.splitlines()]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         words = shlex.split(line.removeprefix("ganprobe "))
         fewer = "" if "--units" in words else SMALLER[" ".join(words[:2])]

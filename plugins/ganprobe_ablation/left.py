@@ -1,16 +1,10 @@
-"""What is left of an area: its mean with units ablated over its mean without.
-
-The interval is that of a ratio of means: of the differences from the ratio, over the mean base
-(Cochran 1977, chapter 6), so that a sample without the class does no harm.
-"""
+"""What is left of an area: its mean with units ablated over its mean without."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from ganprobe import AreaMeasure, mean_interval
+from ganprobe import AreaMeasure, ratio_of_means
 from ganprobe_ablation.plan import Floats, Plan
 
 
@@ -34,9 +28,5 @@ def is_area(plan: Plan, base: Floats) -> bool:
 
 def share_left(plan: Plan, base: Floats, changes: Floats) -> Left:
     """Of the unedited area (n,) and its changes (sizes, n)."""
-    edited, whole = base + changes, base.mean()
-    ratio = edited.mean(1) / whole
-    differences = edited - ratio[:, None] * base
     seed, n_resamples = plan.context.seed, plan.params.n_resamples
-    _, low, high = mean_interval(differences, seed=seed, n_resamples=n_resamples)
-    return Left(ratio, np.asarray(ratio + low / whole), np.asarray(ratio + high / whole))
+    return Left(*ratio_of_means(base + changes, base, seed=seed, n_resamples=n_resamples))
