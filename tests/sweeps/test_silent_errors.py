@@ -344,6 +344,8 @@ def test_threads_may_sweep_the_same_module_at_once() -> None:
     assert (hooks_of(module), state_of(module)) == before
 
 
+# An interruption that comes while a callback of the garbage collector runs is reported there.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_leaves_the_module_as_it_was() -> None:
     probe, z = wired(straight), some_z()
     module = probe.generator.module
