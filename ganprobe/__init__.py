@@ -33,8 +33,10 @@ __all__ = [
     "Array",
     "Associations",
     "Boundary",
+    "Call",
     "CarriedBack",
     "CausalEffects",
+    "Classes",
     "Coefficients",
     "Components",
     "Context",
@@ -192,6 +194,7 @@ if TYPE_CHECKING:
         conditional_direction,
         extreme_rows,
     )
+    from ganprobe.calls import Call
     from ganprobe.catalogue import find_measure, find_segmenter, load
     from ganprobe.causal import (
         CausalEffects,
@@ -205,6 +208,7 @@ if TYPE_CHECKING:
         insertion_levels,
         optimise_units,
     )
+    from ganprobe.classes import Classes
     from ganprobe.components import (
         MOST_EXACT,
         CarriedBack,
@@ -332,6 +336,7 @@ _HOMES = {
         "conditional_direction",
         "extreme_rows",
     ),
+    "calls": ("Call",),
     "catalogue": (
         "find_measure",
         "find_segmenter",
@@ -349,6 +354,7 @@ _HOMES = {
         "insertion_levels",
         "optimise_units",
     ),
+    "classes": ("Classes",),
     "components": (
         "MOST_EXACT",
         "CarriedBack",

@@ -11,7 +11,6 @@ from typing import Any
 from ganprobe.engine import make_plan
 from ganprobe.errors import ParameterError, StoreError, UnknownNameError
 from ganprobe.indices import check_count, check_indices
-from ganprobe.latents import Latents
 from ganprobe.layers import LayerTable
 from ganprobe.probe import Probe
 from ganprobe.recordings import Recording, Slots
@@ -25,6 +24,7 @@ _MUST_AGREE = (
     "weights",
     "latent space",
     "normalisation",
+    "conditions",
     "seed",
     "interventions",
     "dtype of the weights",
@@ -139,7 +139,7 @@ class ActivationSource:
         return [list(range(start, min(start + size, n_samples))) for start in starts]
 
     def _generated(self, batch: list[int], sites: Sequence[str | Site], *, images: bool) -> Run:
-        latents = self._probe.generator.latent_space.sample(batch, seed=self._seed)
+        latents = self._probe.generator.samples(batch, seed=self._seed)
         return self._probe.run(latents, record=sites, stop_early=not images)
 
     def _dtype(self, site: Site) -> str:
@@ -184,10 +184,11 @@ class ActivationSource:
 
 def _matching(file: Path, probe: Probe, seed: int) -> ActivationStore:
     store = ActivationStore(file)
-    now = {
+    now: dict[str, Any] = {
         "weights": probe.generator.weights_sha256(),
         "latent space": probe.generator.latent_space.to_json(),
         "normalisation": probe.generator.normalisation,
+        "conditions": probe.generator.conditions() or None,
         "seed": seed,
         "interventions": [],
         "dtype of the weights": str(probe.dtype).removeprefix("torch."),
@@ -217,7 +218,7 @@ def _rows_of(run: Run, numbers: Sequence[int], slots: Slots) -> Run:
     rows = [row for row, one in enumerate(indices) if one in kept]
     if len(rows) == len(indices):
         return run
-    latents = Latents(run.latents.z[rows], run.latents.seed, tuple(indices[row] for row in rows))
+    latents = run.latents.take(rows)
     activations = [run.recording[site][rows] for site in slots.sites]
     images = None if run.finished is None else run.finished[rows]
     return Run(latents, Recording.of_slots(slots, activations), images)

@@ -59,12 +59,12 @@ def choose_latents(
         with progress(skip + wanted, f"samples found of {choice}") as bar:
             found = list(islice(_samples_meeting(probe, tests, seed, bar), skip + wanted))
         _check_found(found, choice, skip + (wanted if enough is None else enough), seed)
-        return space.sample(found[skip:], seed=seed)
+        return probe.generator.samples(found[skip:], seed=seed)
     if choice.file is not None:
         latents = Latents(read_latents(choice.file, choice.name, space.shape))
         return latents[_part(choice, len(latents), n_samples, skip, enough)]
     part = _part(choice, len(choice.indices), n_samples, skip, enough)
-    return space.sample(choice.indices[part], seed=seed)
+    return probe.generator.samples(choice.indices[part], seed=seed)
 
 
 def meets(choice: SampleChoice, images: Tensor, find_measure: Callable[[str], Measure]) -> Tensor:

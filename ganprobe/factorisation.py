@@ -232,7 +232,7 @@ def _outputs(space: Space, given: SiteTensor, vectors: Tensor) -> Floats:
     rows = []
     for batch in vectors.to(probe.device, probe.dtype).split(_BATCH):
         edit = Patch(given.site, values=batch.reshape(-1, *given.shape))
-        latents = latent.z.expand(len(batch), *latent.z.shape[1:])
+        latents = latent.take([0] * len(batch))
         run = probe.run(latents, edit, record=[output.site], stop_early=True)
         rows.append(run[output.site].flatten(1).double().cpu())
     return np.asarray(torch.cat(rows).numpy(), np.float64)

@@ -193,7 +193,7 @@ class Forwards:
             )
         if given.z.is_inference():  # which a forward outside inference mode may not write into
             given = replace(given, z=given.z.clone())
-        return given.to(self.device, self.dtype)
+        return self.generator.labelled(given).to(self.device, self.dtype)
 
     def _noise(
         self, latents: Latents, noise_seed: int | None, start: int

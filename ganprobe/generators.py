@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from ganprobe.calls import Call
+from ganprobe.classes import Classes
 from ganprobe.errors import ForwardError, GanprobeError, NotATensorError, ParameterError, UsageError
 from ganprobe.latents import Latents, LatentSpace
 from ganprobe.nested import Path, pick, tensors_in
@@ -38,6 +42,15 @@ class Generator:
         normalisation: which statistics its batch normalisation goes by: ``"eval"``, the running
             ones; ``"sample"``, each sample's own; ``"batch"``, those of the batch. To choose it,
             use `from_module` or `with_normalisation`.
+        w_plus_site: where there is one w for each style, if anywhere: (n, styles, w).
+        classes: that it can be asked for, if it is class-conditional.
+        call: how the module is called, where that is not ``module(z)``, or ``module(z, label)``
+            with classes.
+        truncation: what ``"$truncation"`` in `call` stands for; None: 1.0, no truncation.
+        channel_order: of three channels as the module returns them; images are always RGB.
+        channels_last: the module returns images (n, height, width, channels).
+        source: how it was loaded, as plain values, for the provenance: files with their SHA-256.
+        notes: sentences about what was found out about it rather than told.
     """
 
     name: str
@@ -49,6 +62,27 @@ class Generator:
     unit_axes: Mapping[str, int] = field(default_factory=dict)
     normalisation: Normalisation = "eval"
     w_site: str | None = None
+    w_plus_site: str | None = None
+    classes: Classes | None = None
+    call: Call | None = None
+    truncation: float | None = None
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    channels_last: bool = False
+    source: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        takes_classes = self.call is None or self.call.takes_classes
+        if self.classes is not None and not takes_classes:
+            raise ParameterError(
+                f"generator {self.name!r} has classes, but its call passes none; write"
+                ' "$label" or "$one-hot" where the class goes'
+            )
+        if self.classes is None and self.call is not None and self.call.takes_classes:
+            raise ParameterError(
+                f"the call of generator {self.name!r} passes a class; say how many classes there"
+                " are: classes=Classes(10)"
+            )
 
     @classmethod
     def from_module(
@@ -63,6 +97,13 @@ class Generator:
         unit_axes: Mapping[str, int] | None = None,
         normalisation: Normalisation = "eval",
         w_site: str | None = None,
+        w_plus_site: str | None = None,
+        classes: Classes | int | None = None,
+        call: Call | None = None,
+        channel_order: Literal["rgb", "bgr"] = "rgb",
+        channels_last: bool = False,
+        source: Mapping[str, Any] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Generator:
         """Make a generator of your own module, which is used as it is and never changed.
 
@@ -73,6 +114,8 @@ class Generator:
                 otherwise.
             normalisation: as for `with_normalisation`.
             w_site: the site of its mapping network's output, if it has one, as ``"mapping"``.
+            classes: of a class-conditional generator, or how many.
+            w_plus_site, call, channel_order, channels_last, source, notes: as for `Generator`.
 
         Raises:
             UsageError: a layer is in train mode, or is TorchScript.
@@ -93,11 +136,22 @@ class Generator:
         modules = dict(module.named_children())
         written = modules.get("_orig_mod", module)  # what torch.compile was given
         _refuse_train_mode(written)
-        path = (output,) if isinstance(output, str | int) else tuple(output)
-        own_name = name or type(written).__name__
-        axes = dict(unit_axes or {})
         generator = cls(
-            own_name, written, latent, image_range, path, image_shape, axes, w_site=w_site
+            name or type(written).__name__,
+            written,
+            latent,
+            image_range,
+            output=(output,) if isinstance(output, str | int) else tuple(output),
+            image_shape=image_shape,
+            unit_axes=dict(unit_axes or {}),
+            w_site=w_site,
+            w_plus_site=w_plus_site,
+            classes=Classes(classes) if isinstance(classes, int) else classes,
+            call=call,
+            channel_order=channel_order,
+            channels_last=channels_last,
+            source=dict(source or {}),
+            notes=notes,
         )
         return generator.with_normalisation(normalisation)
 
@@ -133,8 +187,52 @@ class Generator:
         module = in_mode(self.module, mode, self.name)
         return replace(self, module=module, normalisation=mode)
 
+    def with_class(self, chosen: int | str | None) -> Generator:
+        """The same generator, asked for one class, by number or name; None: all in turn.
+
+        In turn, sample i of every seed is of class i modulo the number of classes.
+
+        Raises:
+            ParameterError: it is not class-conditional, or has no class of this number.
+            UnknownNameError: it has no class of this name.
+        """
+        if self.classes is None:
+            raise ParameterError(
+                f"generator {self.name!r} is not class-conditional, so that no class can be chosen"
+            )
+        return replace(self, classes=self.classes.choose(chosen))
+
+    def with_truncation(self, truncation: float) -> Generator:
+        """The same generator with its latents, or its w, closer to their mean.
+
+        Where the module takes a truncation, it is passed on, as a StyleGAN's psi, which pulls w
+        to its mean. A normal prior, or the truncated one of a module that takes a truncation too,
+        as BigGAN, is cut at ± this number, by drawing again what lies beyond.
+
+        Raises:
+            ParameterError: not above 0, or the prior is uniform, or the module has a mapping
+                network and takes no truncation.
+
+        Source:
+            Brock et al. 2019 (arXiv 1809.11096), section 3.1; Karras et al. 2019 (arXiv
+            1812.04948), appendix B.
+        """
+        if not 0.0 < truncation < math.inf:
+            raise ParameterError(f"a truncation is above 0 and finite, got {truncation}")
+        is_passed = self.call is not None and "$truncation" in self.call.places
+        space = self.latent_space
+        if space.distribution == "truncated" or (space.distribution == "normal" and not is_passed):
+            space = replace(space, distribution="truncated", bound=float(truncation))
+        if not is_passed and (self.w_site is not None or space.distribution == "uniform"):
+            what = "a mapping network" if self.w_site is not None else "a uniform prior"
+            raise ParameterError(
+                f"generator {self.name!r} has {what} and its call takes no truncation; where its"
+                ' module has an argument for it, write "$truncation" there'
+            )
+        return replace(self, latent_space=space, truncation=float(truncation))
+
     def sample(self, n_samples: int, *, seed: int = 0, start: int = 0) -> Latents:
-        """Draw samples start, start + 1, ... of a seed from the prior.
+        """Draw samples start, start + 1, ... of a seed from the prior, with their classes.
 
         Sample i of a seed is the same whatever `n_samples` and `start` are.
 
@@ -143,7 +241,39 @@ class Generator:
         """
         if n_samples < 1:
             raise ParameterError(f"the number of samples is at least 1, got {n_samples}")
-        return self.latent_space.sample(range(start, start + n_samples), seed=seed)
+        return self.samples(range(start, start + n_samples), seed=seed)
+
+    def samples(self, indices: Sequence[int], *, seed: int = 0) -> Latents:
+        """The samples of these indices of a seed, with their classes.
+
+        Raises:
+            ParameterError: a negative index or seed.
+        """
+        latents = self.latent_space.sample(indices, seed=seed)
+        return self.labelled(latents)
+
+    def labelled(self, latents: Latents) -> Latents:
+        """The latents with the classes that they are of; the same where there are no classes.
+
+        They keep the labels that they have. Others are of the chosen class, or in turn by their
+        indices.
+
+        Raises:
+            ParameterError: no class was chosen, and they have neither labels nor indices; or a
+                label that is no class.
+        """
+        if self.classes is None:
+            return latents
+        if latents.labels is not None:
+            return _checked_labels(latents, self.classes, self.name)
+        if self.classes.chosen is None and latents.indices is None:
+            raise ParameterError(
+                f"generator {self.name!r} has {self.classes.count} classes, and these latents are"
+                " samples of none; choose a class: with_class(3), on the command line --class 3"
+            )
+        indices = range(len(latents)) if latents.indices is None else latents.indices
+        labels = self.classes.labels(indices).to(latents.z.device)
+        return replace(latents, labels=labels)
 
     def forward(self, latents: Latents) -> Tensor:
         """The images of these latents, (n, channels, height, width) in `image_range`.
@@ -152,13 +282,14 @@ class Generator:
         caller's.
 
         Raises:
+            ParameterError: as `labelled`.
             ForwardError: the module raised, or returned something that is no batch of images.
             UsageError: the module was put in train mode since it was given.
         """
         if self.module.training:
             self.refuse_train_mode()
         try:
-            returned = self.module(latents.z)
+            returned = self._called(latents)
         except GanprobeError:
             raise
         except Exception as error:
@@ -167,6 +298,33 @@ class Generator:
                 f"generator {self.name!r} raised on latents {given}: {error}"
             ) from error
         return self._images(returned, len(latents))
+
+    def _called(self, latents: Latents) -> object:
+        if self.classes is None and self.call is None:
+            return self.module(latents.z)
+        arguments, keywords = self.arguments(latents)
+        return self.module(*arguments, **keywords)
+
+    def arguments(self, latents: Latents) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the module is called with for these latents: by position, and by name.
+
+        Raises:
+            ParameterError: as `labelled`.
+        """
+        latents = self.labelled(latents)
+        usual = Call(("$z",) if self.classes is None else ("$z", "$label"))
+        return (self.call or usual).filled(partial(self._argument, latents))
+
+    def _argument(self, latents: Latents, place: str) -> object:
+        if place == "$z":
+            return latents.z
+        if place == "$truncation":
+            return 1.0 if self.truncation is None else self.truncation
+        assert self.classes is not None  # by __post_init__
+        assert latents.labels is not None
+        if place == "$label":
+            return latents.labels
+        return functional.one_hot(latents.labels, self.classes.count).to(latents.z.dtype)
 
     def refuse_train_mode(self) -> None:
         """Raise `UsageError` if a layer is in train mode, naming it."""
@@ -196,7 +354,23 @@ class Generator:
             "latent_space": self.latent_space.to_json(),
             "image_range": list(self.image_range),
             "normalisation": self.normalisation,
+            **self.conditions(),
+            **({"source": dict(self.source)} if self.source else {}),
         }
+
+    def conditions(self) -> dict[str, Any]:
+        """What its images depend on beside weights and latents, where there is anything.
+
+        Its classes, call and truncation, as plain values.
+        """
+        found: dict[str, Any] = {}
+        if self.classes is not None:
+            found["classes"] = self.classes.to_json()
+        if self.call is not None:
+            found["call"] = self.call.to_json()
+        if self.truncation is not None:
+            found["truncation"] = self.truncation
+        return found
 
     def _images(self, returned: object, n: int) -> Tensor:
         try:
@@ -211,14 +385,38 @@ class Generator:
                 f"generator {self.name!r} returned a {type(images).__name__}; say where its"
                 f" images are with output=...; tensors are at: {paths}"
             )
-        if self.image_shape is not None and images.shape[1:].numel() == math.prod(self.image_shape):
-            images = images.reshape(-1, *self.image_shape)
+        images = self._in_order(images)
         if images.ndim != 4 or len(images) != n:
             raise ForwardError(
                 f"generator {self.name!r} returned {tuple(images.shape)} for {n} latents; images"
                 " are (n, channels, height, width); give image_shape=... if they are flat"
             )
         return images
+
+    def _in_order(self, images: Tensor) -> Tensor:
+        """With the axes and channels that images have here, whatever the module's are."""
+        if self.image_shape is not None and images.shape[1:].numel() == math.prod(self.image_shape):
+            channels, *size = self.image_shape
+            shape = (*size, channels) if self.channels_last else (channels, *size)
+            images = images.reshape(-1, *shape)
+        if self.channels_last and images.ndim == 4:
+            images = images.movedim(-1, 1)
+        return images.flip(1) if self.channel_order == "bgr" and images.ndim == 4 else images
+
+
+def _checked_labels(latents: Latents, classes: Classes, name: str) -> Latents:
+    labels = latents.labels
+    assert labels is not None
+    if labels.device.type == "cpu" and len(labels):  # elsewhere it would wait for the device
+        low, high = labels.min().item(), labels.max().item()
+        if low < 0 or high >= classes.count:
+            raise ParameterError(
+                f"generator {name!r} has classes 0-{classes.count - 1}, got label"
+                f" {low if low < 0 else high}"
+            )
+    if labels.device != latents.z.device:
+        return replace(latents, labels=labels.to(latents.z.device))
+    return latents
 
 
 def _refuse_train_mode(module: nn.Module) -> None:

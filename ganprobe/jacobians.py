@@ -324,7 +324,7 @@ def _tiled(points: Tensor, k: int) -> Tensor:
 def _tiled_latents(latents: Latents | None, k: int) -> Latents | None:
     if latents is None or len(latents) == 1:
         return latents
-    return Latents(_tiled(latents.z, k))
+    return latents.take(list(range(len(latents))) * k)
 
 
 @cache

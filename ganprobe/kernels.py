@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ganprobe.errors import ParameterError
 from ganprobe.interventions import Ablate
+from ganprobe.latents import Latents
 from ganprobe.layers import Layer
 from ganprobe.probe import Probe
 from ganprobe.recordings import Recording
@@ -117,5 +118,5 @@ def _change(edited: Tensor, base: Tensor) -> Tensor:
     return (edited - base).abs().amax(1)
 
 
-def _two(probe: Probe) -> Tensor:
-    return probe.generator.sample(2, seed=0).z
+def _two(probe: Probe) -> Latents:
+    return probe.generator.sample(2, seed=0)

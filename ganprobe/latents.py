@@ -121,25 +121,61 @@ class LatentSpace:
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """A batch of inputs: `z` (n, *shape), and, where drawn from a prior, their seed and indices."""
+    """A batch of inputs.
+
+    Args:
+        z: (n, \\*shape).
+        seed: where they were drawn from a prior.
+        indices: of the samples of that seed.
+        labels: (n,) int64, the classes of a class-conditional generator's samples; None: as the
+            generator says.
+
+    Raises:
+        ParameterError: not as many labels as latents.
+    """
 
     z: Tensor
     seed: int | None = None
     indices: tuple[int, ...] | None = None
+    labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.labels.shape != (len(self.z),):
+            raise ParameterError(
+                f"{len(self.z)} latents have ({len(self.z)},) labels, got"
+                f" {tuple(self.labels.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.z)
 
     def __getitem__(self, chosen: slice) -> Latents:
-        """A run of them, with its indices."""
+        """A run of them, with its indices and labels."""
         indices = self.indices[chosen] if self.indices is not None else None
-        return Latents(self.z[chosen], self.seed, indices)
+        labels = self.labels[chosen] if self.labels is not None else None
+        return Latents(self.z[chosen], self.seed, indices, labels)
+
+    def take(self, rows: Sequence[int]) -> Latents:
+        """The latents of these rows in this order, also several times, each with all it has.
+
+        Example:
+            >>> Latents(torch.zeros(3, 8), seed=0, indices=(5, 6, 7)).take([2, 2, 0]).indices
+            (7, 7, 5)
+        """
+        chosen = torch.as_tensor(rows, dtype=torch.int64)
+        indices = None
+        if self.indices is not None:
+            indices = tuple(self.indices[row] for row in chosen.tolist())
+        labels = None if self.labels is None else self.labels[chosen.to(self.labels.device)]
+        return Latents(self.z[chosen.to(self.z.device)], self.seed, indices, labels)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Latents:
         """The same latents on another device or in another floating-point type."""
-        if self.z.device == torch.device(device) and dtype in (None, self.z.dtype):
+        is_there = self.z.device == torch.device(device) and dtype in (None, self.z.dtype)
+        if is_there and (self.labels is None or self.labels.device == self.z.device):
             return self
-        return replace(self, z=self.z.to(device, dtype))
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, z=self.z.to(device, dtype), labels=labels)
 
     def split(self, batch_size: int) -> list[Latents]:
         """Cut into batches of `batch_size`; the last may be smaller."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganprobe.errors import ParameterError, UsageError
 from ganprobe.forwards import Forwards
+from ganprobe.generators import Generator
 from ganprobe.interventions import Intervention
 from ganprobe.latents import Latents
 from ganprobe.provenance import Provenance
@@ -89,6 +90,7 @@ def recording_spec(
     """
     dry = forwards.dry_run
     indices = _indices(samples)
+    _check_labels(forwards.generator, samples, indices)
     share = None if options.share is None else Share(*options.share)
     rows = range(len(indices)) if share is None else share.rows(len(indices), batch_size)
     if not rows:
@@ -143,6 +145,7 @@ def recording_identity(
         "weights": generator["weights_sha256"],
         "latent space": generator["latent_space"],
         "normalisation": generator["normalisation"],
+        "conditions": forwards.generator.conditions() or None,
         "seed": seed,
         "samples": _told_samples(samples),
         "sites": [str(site) for site in sites],
@@ -161,6 +164,19 @@ def _indices(samples: int | Latents) -> Sequence[int]:
     if isinstance(samples, Latents):
         return samples.indices if samples.indices is not None else range(len(samples))
     return range(samples)
+
+
+def _check_labels(generator: Generator, samples: int | Latents, indices: Sequence[int]) -> None:
+    """Refuse labels that the generator would not give again: a store holds latents alone."""
+    if generator.classes is None or isinstance(samples, int):
+        return
+    labels = generator.labelled(samples).labels
+    assert labels is not None
+    if not torch.equal(labels.cpu(), generator.classes.labels(indices)):
+        raise ParameterError(
+            f"these latents have labels of their own, which a store does not keep; record one"
+            f" class at a time: generator {generator.name!r} with_class(3)"
+        )
 
 
 def _told_samples(samples: int | Latents) -> int | str:

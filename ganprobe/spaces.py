@@ -1,6 +1,7 @@
 """Spaces: where points are walked, added and averaged: the latents, w, or a site's activations.
 
-A point of ``z`` is a latent; a point of ``w`` or of a site is the activation there. Images of
+A point of ``z`` is a latent; a point of ``w``, of ``w_plus`` (one w for each style) or of a site is
+the activation there. Images of
 points of a site are made by putting each in place of what the generator computed there; what lies
 beside the site (a skip connection, noise) comes from the latents that go with the points.
 
@@ -10,6 +11,7 @@ the points themselves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -37,7 +39,7 @@ _USUAL_DEVIATIONS = 3.0  # of a coordinate that was chosen ahead
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """The latents (``z``), ``w``, or the activations at a site, as points that can be edited.
+    """The latents (``z``), ``w``, ``w_plus``, or the activations at a site, as points to be edited.
 
     A space has axes, one for each number of a latent or each unit of a site. A point's coordinate
     along a unit is its mean over all places (y, x) of that unit's map; moving along it adds the
@@ -45,7 +47,7 @@ class Space:
 
     Args:
         probe: of the generator.
-        name: ``"z"``, ``"w"``, or the site as it was written.
+        name: ``"z"``, ``"w"``, ``"w_plus"``, or the site as it was written.
         site: None: the latents.
         shape: of a point, without the batch.
         n_axes: how many axes it has.
@@ -61,10 +63,10 @@ class Space:
 
     @classmethod
     def of(cls, probe: Probe, name: str) -> Self:
-        """The space of this name: ``"z"``, ``"w"`` or a site.
+        """The space of this name: ``"z"``, ``"w"``, ``"w_plus"`` or a site.
 
         Raises:
-            ParameterError: ``"w"``, and the generator does not say where that is.
+            ParameterError: ``"w"`` or ``"w_plus"``, and the generator does not say where that is.
             UnknownNameError, SiteError: there is no such site, it is several, it is written with
                 units, or has none for each sample.
         """
@@ -72,14 +74,16 @@ class Space:
         if name == "z":
             space = generator.latent_space
             return cls(probe, "z", None, space.shape, space.n_dimensions, None)
-        if name == "w" and generator.w_site is None and "w" not in probe.layers():
+        known = {"w": generator.w_site, "w_plus": generator.w_plus_site}
+        if name in known and known[name] is None and name not in probe.layers():
             raise ParameterError(
-                f"generator {generator.name!r} does not say where its w is; give the site of its"
-                " mapping network's output, as `ganprobe layers` names it, or z"
+                f"generator {generator.name!r} does not say where its {name} is; give the site of"
+                " its mapping network's output, as `ganprobe layers` names it, or z"
             )
-        is_w = name == "w" and generator.w_site is not None
-        tensor = _whole_tensor(probe, str(generator.w_site) if is_w else name)
+        tensor = _whole_tensor(probe, known.get(name) or name)
         shape = tensor.shape
+        if name == "w_plus":  # every number of every style may go its own way
+            return cls(probe, name, tensor.site, shape, math.prod(shape), None)
         unit_axis = None if len(shape) == 1 else tensor.unit_axis - 1
         return cls(probe, name, tensor.site, shape, tensor.n_units, unit_axis)
 
@@ -95,7 +99,8 @@ class Space:
 
     def axis_name(self, axis: int) -> str:
         """As it is written: ``z[3]``, ``w[7]``, ``conv2#20``."""
-        return f"{self.name}[{axis}]" if self.name in ("z", "w") else f"{self.name}#{axis}"
+        is_numbered = self.name in ("z", "w", "w_plus")
+        return f"{self.name}[{axis}]" if is_numbered else f"{self.name}#{axis}"
 
     def check_axes(self, axes: tuple[int, ...] | None) -> tuple[int, ...]:
         """These axes, or all of them for None.
@@ -127,7 +132,8 @@ class Space:
 
         Args:
             points: (n, \\*shape).
-            latents: (n,), or one for all: what goes beside points of a site; of no use for z.
+            latents: (n,), or one for all: what goes beside points of a site; for z their labels
+                alone count, where the generator is class-conditional.
 
         Raises:
             ShapeError: points of another shape, or latents that are not as many.
@@ -141,8 +147,9 @@ class Space:
         """As `images`, a batch at a time, in constant memory beside the points."""
         _check_points(points, self.shape)
         if self.site is None:
-            for part in points.split(batch_size):
-                yield self.probe.images(part)
+            for start in range(0, len(points), batch_size):
+                part = points[start : start + batch_size]
+                yield self.probe.images(self._labelled(part, latents, start, len(points)))
             return
         beside = _beside(latents, len(points))
         for start in range(0, len(points), batch_size):
@@ -158,9 +165,17 @@ class Space:
         """
         _check_points(points, self.shape)
         if self.site is None:
-            return self.probe.run(points, grad=True).images
+            given = self._labelled(points, latents, 0, len(points))
+            return self.probe.run(given, grad=True).images
         edit = Patch(self.site, values=points)
         return self.probe.run(_beside(latents, len(points)), edit, grad=True).images
+
+    def _labelled(self, part: Tensor, latents: Latents | None, start: int, n: int) -> Latents:
+        """Points of z with the classes of the latents that they were made of."""
+        if self.probe.generator.classes is None or latents is None:
+            return Latents(part)
+        beside = _beside(self.probe.generator.labelled(latents), n)
+        return Latents(part, labels=beside[start : start + len(part)].labels)
 
     def coordinates(self, points: Tensor) -> Tensor:
         """(n, n_axes): each point's coordinates; of a unit with a map its mean."""
@@ -272,7 +287,8 @@ def _beside(latents: Latents | None, n: int) -> Latents:
         return latents
     if len(latents) != 1:
         raise ShapeError(f"{n} points go with {n} latents or with one, got {len(latents)}")
-    return Latents(latents.z.expand(n, *latents.z.shape[1:]))
+    labels = None if latents.labels is None else latents.labels.expand(n)
+    return Latents(latents.z.expand(n, *latents.z.shape[1:]), labels=labels)
 
 
 def _check_points(points: Tensor, shape: tuple[int, ...]) -> None:

@@ -33,7 +33,7 @@ ROWS = [
         "tones",
         "unit_sets",
     },
-    {"association", "boundaries", "params", "sites", "latents", "provenance"},
+    {"association", "boundaries", "calls", "classes", "params", "sites", "latents", "provenance"},
     {"latent_sets", "prediction"},
     {"latent_files"},
     {"layers", "recordings"},

@@ -96,7 +96,7 @@ def is_same(first: object, second: object) -> bool:
         return is_alike and torch.equal(first.detach().cpu(), second.detach().cpu())
     if isinstance(first, Latents) and isinstance(second, Latents):
         drawn = (first.seed, first.indices) == (second.seed, second.indices)
-        return drawn and is_same(first.z, second.z)
+        return drawn and is_same(first.z, second.z) and is_same(first.labels, second.labels)
     if isinstance(first, Recording) and isinstance(second, Recording):
         alike = list(first) == list(second)
         return alike and all(is_same(first[site], second[site]) for site in first)
@@ -138,7 +138,9 @@ def encode(value: Any) -> Any:
         return {"tensor": text, "dtype": _name(value.dtype), "shape": list(value.shape)}
     if isinstance(value, Latents):
         indices = None if value.indices is None else list(value.indices)
-        return {"latents": encode(value.z), "seed": value.seed, "indices": indices}
+        labels = None if value.labels is None else {"labels": value.labels.tolist()}
+        told = {"latents": encode(value.z), "seed": value.seed, "indices": indices}
+        return told | (labels or {})
     if isinstance(value, Recording):
         return {"recording": {str(site): encode(tensor) for site, tensor in value.items()}}
     if isinstance(value, Site):
@@ -171,7 +173,8 @@ def _decode(value: Any) -> Any:
         return torch.frombuffer(data, dtype=torch.uint8).view(dtype).reshape(shape)
     if "latents" in value:
         indices = None if value["indices"] is None else tuple(value["indices"])
-        return Latents(_decode(value["latents"]), value["seed"], indices)
+        labels = torch.tensor(value["labels"]) if "labels" in value else None
+        return Latents(_decode(value["latents"]), value["seed"], indices, labels)
     return Recording({site: _decode(tensor) for site, tensor in value["recording"].items()})
 
 

@@ -213,5 +213,7 @@ class _InTurn:
 
 
 def _for_variants(latents: Latents, n_variants: int) -> Latents:
-    z = latents.z
-    return Latents(z.expand(n_variants, *z.shape).flatten(0, 1))
+    z, labels = latents.z, latents.labels
+    if labels is not None:
+        labels = labels.repeat(n_variants)
+    return Latents(z.expand(n_variants, *z.shape).flatten(0, 1), labels=labels)

@@ -421,5 +421,5 @@ def _moved(run: Run, device: torch.device) -> Run:
 
     recording = Recording({site: moved(run.recording[site]) for site in run.recording})
     images = None if run.finished is None else moved(run.finished)
-    latents = Latents(moved(run.latents.z), run.latents.seed, run.latents.indices)
+    latents = replace(run.latents, z=moved(run.latents.z))
     return Run(latents, recording, images)

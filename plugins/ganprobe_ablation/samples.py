@@ -65,9 +65,7 @@ def split_samples(context: Context, params: Wishes) -> Samples:
 def choose_donors(context: Context, choice: SampleChoice, n: int) -> Latents:
     """A donor for each of n samples; if fewer are named, in turn."""
     donors = _chosen(context, choice, n)
-    rows = [row % len(donors) for row in range(n)]
-    indices = None if donors.indices is None else tuple(donors.indices[row] for row in rows)
-    return Latents(donors.z[rows], donors.seed, indices)
+    return donors.take([row % len(donors) for row in range(n)])
 
 
 def _chosen(context: Context, choice: SampleChoice | None, n: int) -> Latents:

@@ -37,7 +37,7 @@ class Group:
     def of_draws(self, first: int, end: int) -> Latents:
         """The exemplars of some draws, (draw * exemplar, \\*shape), those of a draw in a row."""
         places = self.draws[first:end].ravel()
-        return Latents(self.latents.z[places])
+        return self.latents.take(places.tolist())
 
 
 def read_groups(given: Sequence[str]) -> list[tuple[str, SampleChoice]]:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from ganprobe import (
-    Latents,
     ParameterError,
     attribute_boundary,
     conditional_direction,
@@ -79,7 +78,7 @@ def _boundary(plan: Plan, attribute: Attribute, values: Floats) -> AttributeBoun
         raise ParameterError(f"no boundary for {attribute.label}: {error}") from error
     rows = np.concatenate([least, most])
     is_high = np.arange(len(rows)) >= len(least)
-    chosen = Latents(plan.found_in.z[torch.from_numpy(rows)])
+    chosen = plan.found_in.take(rows.tolist())
     points = torch.cat([plan.space.points(batch).cpu() for batch in chosen.split(BATCH)])
     boundary = attribute_boundary(points.double().numpy(), is_high, seed=plan.context.seed)
     limits = (float(values[least].max()), float(values[most].min()))

@@ -63,7 +63,7 @@ def _walk(
     far = torch.from_numpy(np.tile(steps, n_rows)).to(bases)
     moved = bases + far.reshape(-1, *[1] * move.ndim) * move
     points = torch.where(far.reshape(-1, *[1] * move.ndim) == 0, bases, moved)
-    beside = Latents(latents.z.repeat_interleave(n_steps, 0))
+    beside = latents.take([row for row in range(n_rows) for _ in range(n_steps)])
     images = plan.context.generator.to_unit_range(family.space.images(points, beside))
     outside = family.extent.is_outside(points).reshape(n_rows, n_steps)
     shaped = images.reshape(n_rows, n_steps, *images.shape[1:])

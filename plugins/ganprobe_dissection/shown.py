@@ -75,8 +75,7 @@ def show(removal: Removal, insertion: Insertion) -> Shown:
 
 
 def _some(latents: Latents, rows: Sequence[int]) -> Latents:
-    indices = None if latents.indices is None else tuple(latents.indices[row] for row in rows)
-    return Latents(latents.z[list(rows)], latents.seed, indices)
+    return latents.take(list(rows))
 
 
 def shown_rows(areas: Floats) -> tuple[int, ...]:

@@ -161,9 +161,7 @@ def _donors(context: Context, params: MapsParams, source: Latents) -> Latents:
     assert params.donor is not None
     if params.donor.n_samples == 1:
         one = context.latents(params.donor)
-        n_axes = one.z.ndim - 1
-        rows = one.z.repeat(len(source), *(1,) * n_axes)
-        donors = Latents(rows, one.seed, (one.indices or ()) * len(source) or None)
+        donors = one.take([0] * len(source))
     else:
         skip = len(source) if params.donor == params.source else 0
         donors = context.latents(params.donor, len(source), skip=skip)

@@ -253,9 +253,7 @@ def _latent_sets(study: Study, context: Context) -> dict[str, LatentSet]:
 
 
 def _rows(latents: Latents, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Latents:
-    indices = latents.indices
-    chosen = None if indices is None else tuple(indices[row] for row in rows.tolist())
-    return Latents(latents.z[rows.tolist()], latents.seed, chosen)
+    return latents.take(rows.tolist())
 
 
 def _identity(context: Context) -> dict[str, object]:

@@ -198,8 +198,8 @@ def shown_images(plan: Plan, places: list[int], n_rows: int) -> Tensor:
         length = (targets[None] - standing[:, None]).to(direction)  # (row, 3)
         moved = length.reshape(n_rows, 3, *[1] * len(plan.space.shape)) * direction
         points = (plan.points[:n_rows, None] + moved).flatten(0, 1)
-        beside = plan.base[:n_rows].z.repeat_interleave(3, 0)
-        images = plan.space.images(points, type(plan.base)(beside))
+        beside = plan.base.take([row for row in range(n_rows) for _ in range(3)])
+        images = plan.space.images(points, beside)
         made.append(plan.context.generator.to_unit_range(images).float().cpu())
     together = torch.stack(made)  # (element, row * 3, channels, y, x)
     return together.reshape(len(made), n_rows, 3, *together.shape[2:])

@@ -145,7 +145,5 @@ def _side(context: Context, choice: SampleChoice, total: int, *, skip: int) -> L
     """So many latents; one that is named alone stands in every pair."""
     if not choice.conditions and _length(context, choice) == 1:
         one = context.latents(choice)
-        z = one.z.expand(total, *one.z.shape[1:]).clone(memory_format=torch.contiguous_format)
-        indices = one.indices and one.indices * total
-        return Latents(z, one.seed, indices)
+        return one.take([0] * total)
     return context.latents(choice, total, skip=skip if choice.conditions else 0)

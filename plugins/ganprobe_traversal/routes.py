@@ -191,7 +191,14 @@ def _through(context: Context, params: TraversalParams) -> Latents:
     known = [index for part in parts for index in part.indices or ()]
     z = torch.cat([part.z for part in parts])
     is_drawn = len(known) == len(z)
-    return Latents(z, context.seed if is_drawn else None, tuple(known) if is_drawn else None)
+    parts = [context.generator.labelled(part) for part in parts]
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Latents(
+        z,
+        context.seed if is_drawn else None,
+        tuple(known) if is_drawn else None,
+        torch.cat(labels) if labels else None,
+    )
 
 
 def _refuse_what_is_of_dimensions(params: TraversalParams) -> None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganprobe import ForwardError, Latents
+from ganprobe import ForwardError
 from ganprobe_traversal.routes import Route
 from ganprobe_traversal.walk import batch_size
 from ganprobe_traversal.ways import Floats
@@ -43,13 +43,13 @@ def take_tour(route: Route) -> Tour:
     """
     n_rows, n_steps = route.points.shape[:2]
     points = route.points.flatten(0, 1)
-    beside = route.latents.z.repeat_interleave(n_steps, dim=0)
+    beside = route.latents.take([row for row in range(n_rows) for _ in range(n_steps)])
     probe = route.context.probe
     size = 1 if probe.layers().draws_noise else batch_size(probe)
     images: list[Tensor] = []
     measured: dict[str, list[Tensor]] = {measure.name: [] for measure in route.measures}
     with route.context.progress(len(points), "images") as bar:
-        for raw in route.space.image_batches(points, Latents(beside), batch_size=size):
+        for raw in route.space.image_batches(points, beside, batch_size=size):
             if not raw.isfinite().all():
                 raise ForwardError(
                     f"generator {route.context.generator.name!r} gave NaN or infinity on a"

@@ -151,7 +151,7 @@ def _pieces(plan: Plan, ways: Sequence[int], n_bases: int) -> Iterator[_Piece]:
     for block, together in _blocks(plan, n_bases, len(of_way)):
         n_block = block.stop - block.start
         start = plan.points[block].repeat(together, *[1] * (plan.points.ndim - 1))
-        beside = plan.latents[block].z.repeat(together, *[1] * (plan.latents.z.ndim - 1))
+        beside = plan.latents[block].take(list(range(n_block)) * together)
         bases, _ = _images(plan, start, beside, together)
         for first in range(0, len(of_way), together):
             kept = slice(first, min(first + together, len(of_way)))
@@ -179,9 +179,9 @@ def _blocks(plan: Plan, n_bases: int, n_pairs: int) -> Iterator[tuple[slice, int
         yield block, 1 if probe.layers().draws_noise else together
 
 
-def _images(plan: Plan, points: Tensor, z: Tensor, together: int) -> tuple[Tensor, Tensor]:
+def _images(plan: Plan, points: Tensor, beside: Latents, together: int) -> tuple[Tensor, Tensor]:
     """Images (pair, base, channel, y, x) in [0, 1], and which (pair, base) are finite."""
-    (raw,) = plan.space.image_batches(points, Latents(z), batch_size=len(points))
+    (raw,) = plan.space.image_batches(points, beside, batch_size=len(points))
     is_finite = raw.flatten(1).sum(1, dtype=torch.float64).isfinite()  # faster than asking each
     images = plan.context.generator.to_unit_range(raw)
     return images.unflatten(0, (together, -1)), is_finite.unflatten(0, (together, -1))

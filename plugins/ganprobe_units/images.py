@@ -51,7 +51,7 @@ def generate_top_images(context: Context, behaviour: Behaviour, shown: Sequence[
     axis, has_space = behaviour.tensor.unit_axis, len(behaviour.tensor.spatial_shape) == 2
     with context.progress(len(needed), "top images") as bar:
         for batch in _batches(context, behaviour, needed.tolist()):
-            latents = context.generator.latent_space.sample(batch, seed=context.seed)
+            latents = context.generator.samples(batch, seed=context.seed)
             run = context.probe.run(latents, record=[behaviour.site])
             activation = run[behaviour.site].movedim(axis, 1)
             drawn = context.generator.to_unit_range(run.images)
