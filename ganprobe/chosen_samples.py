@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganprobe.errors import ParameterError
 from ganprobe.indices import check_count
-from ganprobe.latent_files import read_latents
+from ganprobe.latent_files import read_labels, read_latents
 from ganprobe.latents import Latents
 from ganprobe.measures import Measure
 from ganprobe.probe import Probe
@@ -61,7 +61,10 @@ def choose_latents(
         _check_found(found, choice, skip + (wanted if enough is None else enough), seed)
         return probe.generator.samples(found[skip:], seed=seed)
     if choice.file is not None:
-        latents = Latents(read_latents(choice.file, choice.name, space.shape))
+        z = read_latents(choice.file, choice.name, space.shape)
+        is_conditional = probe.generator.classes is not None
+        labels = read_labels(choice.file, choice.name) if is_conditional else None
+        latents = Latents(z, labels=labels)
         return latents[_part(choice, len(latents), n_samples, skip, enough)]
     part = _part(choice, len(choice.indices), n_samples, skip, enough)
     return probe.generator.samples(choice.indices[part], seed=seed)

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ganprobe.errors import ParameterError, nearest_names
 from ganprobe.latent_sets import latents_in_record
 
-__all__ = ["read_latents"]
+__all__ = ["read_labels", "read_latents"]
 
 _USUAL_NAMES = ("z", "latents")
 _MOST_NAMED = 8  # in an error's list
@@ -52,6 +52,27 @@ def read_latents(path: Path, name: str, shape: tuple[int, ...]) -> Tensor:
     except (ValueError, RecursionError, MemoryError, SafetensorError) as error:
         raise ParameterError(f"{path} is damaged, or no {path.suffix} file: {error}") from error
     return _shaped(_tensor(_found(held, name, path), path, name), shape, path)
+
+
+def read_labels(path: Path, name: str) -> Tensor | None:
+    """(n,) int64: the classes of a group in a latent set that `read_latents` has read.
+
+    None where the file says nothing of classes: it is not ours, or of no such generator.
+    """
+    if path.suffix.lower() == ".safetensors":
+        with safe_open(path, "pt") as file:
+            record = json.loads((file.metadata() or {}).get("ganprobe", "{}"))
+    elif path.suffix.lower() == ".json":
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
+    else:
+        return None
+    labels = record.get("labels") if isinstance(record, dict) and "kind" in record else None
+    if not labels:
+        return None
+    found = labels.get(
+        name or next((own for own in _USUAL_NAMES if own in labels), next(iter(labels)))
+    )
+    return None if found is None else torch.tensor(found, dtype=torch.int64)
 
 
 def _read_json(path: Path) -> object:

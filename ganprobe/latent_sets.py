@@ -36,6 +36,7 @@ class LatentSet:
         groups: (n, \\*shape) float32 each, in an order that may mean something: the best first.
             A group alone is usually named ``"z"``.
         indices: of the samples of a group, where they were drawn from the prior.
+        labels: of a group, the classes of a class-conditional generator's samples.
         seed: that they were drawn from; None: they were found in another way.
         generator: its name, weights' SHA-256 and normalisation.
         found: how they were found, as plain values.
@@ -55,6 +56,7 @@ class LatentSet:
     seed: int | None = None
     generator: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -66,7 +68,7 @@ class LatentSet:
                 raise ParameterError(
                     f"group {name!r} of a latent set holds no latents, or NaN or infinity"
                 )
-        for place in ("generator", "found", "indices"):
+        for place in ("generator", "found", "indices", "labels"):
             object.__setattr__(self, place, plain(dict(getattr(self, place))))
 
     @classmethod
@@ -86,6 +88,11 @@ class LatentSet:
         }
         seeds = {one.seed for one in groups.values()}
         indices = {name: one.indices for name, one in groups.items() if one.indices is not None}
+        labels = {
+            name: tuple(one.labels.tolist())
+            for name, one in groups.items()
+            if one.labels is not None
+        }
         is_drawn = len(seeds) == 1 and None not in seeds and len(indices) == len(groups)
         return cls(
             arrays,
@@ -93,6 +100,7 @@ class LatentSet:
             seeds.pop() if is_drawn else None,
             generator or {},
             found or {},
+            labels,
         )
 
     @property
@@ -139,6 +147,7 @@ class LatentSet:
             "found": dict(self.found),
             "seed": self.seed,
             "indices": dict(self.indices),
+            **({"labels": dict(self.labels)} if self.labels else {}),
             **({"latents": groups} if with_values else {}),
         }
 

@@ -18,6 +18,7 @@ from ganprobe import (
     Context,
     Generator,
     Latents,
+    LatentSet,
     LatentSpace,
     ParameterError,
     Probe,
@@ -224,6 +225,18 @@ def test_a_store_belongs_to_the_classes_that_it_was_recorded_with(tmp_path: Path
     own = Latents(torch.zeros(2, 8), labels=torch.tensor([4, 4]))
     with pytest.raises(ParameterError, match="labels of their own"):
         in_turn.record(own, ["early"], tmp_path / "own.h5")
+
+
+@pytest.mark.parametrize("file", ["kept.json", "kept.safetensors"])
+def test_a_latent_set_keeps_the_classes_of_its_latents(tmp_path: Path, file: str) -> None:
+    probe = Probe(conditional())
+    latents = probe.generator.sample(6, seed=7)
+    LatentSet.of({"z": latents.take([4, 2]), "more": latents[:1]}).write(tmp_path / file)
+    context = Context(probe, 0, pytest.fail)
+    read = context.latents(f"@{tmp_path / file}")
+    assert read.labels is not None
+    assert read.labels.tolist() == [4, 2]
+    assert torch.equal(probe.images(read), plain(latents.z[[4, 2]], [4, 2]))
 
 
 def test_points_of_z_keep_the_class_of_what_they_were_made_of() -> None:
