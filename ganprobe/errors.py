@@ -10,12 +10,15 @@
     │   └── NotFiniteError (ArithmeticError)  NaN or infinity stands at a site
     ├── StoreError       (OSError)          an activation store cannot be written or read
     ├── PluginError                         a plugin failed while it was doing its work
+    ├── FactoryError                        the code that makes a generator failed
+    ├── WeightsError                        a file of weights cannot be read, or does not fit
     └── UsageError       (ValueError)   exit status 2: what was asked for cannot be meant
         ├── UnknownNameError (LookupError)  no generator, layer, plugin, measure of that name
         ├── SiteError                       a site that cannot be read, or does not fit
         ├── ShapeError                      values that do not fit the activation at a site
         ├── NotRecordedError (KeyError)     a recording does not hold this site
         ├── ParameterError                  a parameter outside its range or of another type
+        ├── UntrustedError                  a file would execute code, and is not trusted to
         └── OutputExistsError (FileExistsError)
 
 Every message is one sentence of fact, the value received, and the way out.
@@ -25,10 +28,11 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
+    "FactoryError",
     "ForwardError",
     "GanprobeError",
     "NotATensorError",
@@ -45,7 +49,10 @@ __all__ = [
     "SiteNotReachedError",
     "StoreError",
     "UnknownNameError",
+    "UntrustedError",
     "UsageError",
+    "WeightsError",
+    "blaming",
     "is_out_of_memory",
     "line_of_plugin",
     "nearest_names",
@@ -109,6 +116,14 @@ class PluginError(GanprobeError):
     """A plugin failed while it was doing its work."""
 
 
+class FactoryError(GanprobeError):
+    """The code that makes a generator raised, or made something else."""
+
+
+class WeightsError(GanprobeError):
+    """A file of weights cannot be read, holds something else, or does not fit the module."""
+
+
 class UsageError(GanprobeError, ValueError):
     """What was asked for cannot be meant; the message says what can."""
 
@@ -150,6 +165,10 @@ class ParameterError(UsageError):
     """A parameter outside its range, of another type, or unknown."""
 
 
+class UntrustedError(UsageError):
+    """A file would execute code when it is read, and nobody has said that it may."""
+
+
 class OutputExistsError(UsageError, FileExistsError):
     """The output is already there and may not be replaced."""
 
@@ -167,14 +186,56 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def line_of_plugin(error: BaseException, module: str) -> str:
-    """`` (file:line)``, the last line of the plugin's own files that was running, or ""."""
+    """`` (file:line)``, the last line of the plugin's own files that was running, or "".
+
+    Where a file of its could not even be read, the line that is wrong there.
+    """
     package = module.split(".")[0]
     own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if package in (Path(frame.filename).stem, *Path(frame.filename).parent.parts)
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).split(".")[0] == package
     ]
-    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        own.append((error.filename, error.lineno or 1))
+    return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether somebody wants the process to end, and no plugin may be blamed or go on."""
+    is_of_ganprobe = type(error).__module__.split(".")[0] == "ganprobe"
+    is_told = not isinstance(error, Exception) and is_of_ganprobe  # by a signal
+    return is_told or isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
+@contextmanager
+def blaming(what: str, module: str, *, on: str = "", in_batches: bool = False) -> Iterator[None]:
+    """While somebody's code runs: what it raises becomes a `PluginError` with its line.
+
+    ganprobe's own errors are passed on.
+
+    Args:
+        what: that raised, as ``measure 'brightness'``.
+        module: that it is defined in.
+        on: what it was given, as `` on images (4, 3, 8, 8)``.
+        in_batches: that memory ran out is passed on, too: the caller tries smaller batches.
+
+    Example:
+        >>> with blaming("measure 'ink'", "inky"):
+        ...     1 / 0
+        Traceback (most recent call last):
+        ...
+        ganprobe.errors.PluginError: measure 'ink' raised ZeroDivisionError: division by zero
+    """
+    try:
+        yield
+    except GanprobeError:
+        raise
+    except BaseException as error:
+        if is_interruption(error) or (in_batches and is_out_of_memory(error)):
+            raise
+        where = line_of_plugin(error, module)
+        raise PluginError(f"{what} raised {type(error).__name__}{on}: {error}{where}") from error
 
 
 def nearest_names(name: str, known: Iterable[str], *, n: int = 3) -> list[str]:
