@@ -86,7 +86,6 @@ class ActivationSource:
                 stop_early=not images,
             )
         held = self._check_holds(self._store, slots.sites, n_samples, images=images)
-        self._check_noise(self._store, n_samples, batch_size)
         runs = self._store.batches(
             held,
             samples=slice(0, n_samples),
@@ -117,11 +116,10 @@ class ActivationSource:
         wanted = [sites] if isinstance(sites, str | Site) else list(sites)
         slots = make_plan(self._probe.layers(), record=wanted).slots
         if self._store is None:
-            batches = self._batches_with(numbers, n_samples, batch_size)
-            runs = (self._generated(batch, wanted, images=images) for batch in batches)
-            return (_rows_of(run, numbers, slots) for run in runs)
+            starts = range(0, len(numbers), batch_size)
+            batches = [numbers[start : start + batch_size] for start in starts]
+            return (self._generated(batch, wanted, images=images) for batch in batches)
         held = self._check_holds(self._store, slots.sites, n_samples, images=images)
-        self._check_noise(self._store, n_samples, batch_size)
         stored = self._store.batches(
             held,
             samples=numbers,
@@ -130,13 +128,6 @@ class ActivationSource:
             device=self._probe.device,
         )
         return (_as_asked_for(run, held, slots) for run in stored)
-
-    def _batches_with(self, numbers: list[int], n_samples: int, size: int) -> list[list[int]]:
-        """What is run at once: the samples, or where noise is drawn the batches they belong to."""
-        if not self._probe.layers().draws_noise:
-            return [numbers[start : start + size] for start in range(0, len(numbers), size)]
-        starts = sorted({number - number % size for number in numbers})
-        return [list(range(start, min(start + size, n_samples))) for start in starts]
 
     def _generated(self, batch: list[int], sites: Sequence[str | Site], *, images: bool) -> Run:
         latents = self._probe.generator.samples(batch, seed=self._seed)
@@ -169,18 +160,6 @@ class ActivationSource:
             raise StoreError(f"{store.path} holds no images, which are needed; {again}")
         return [site for site in found if site is not None]
 
-    def _check_noise(self, store: ActivationStore, n_samples: int, batch_size: int) -> None:
-        """Refuse batches whose noise would be another: it belongs to the batch of a sample."""
-        is_alike = batch_size == store.batch_size
-        is_whole = n_samples % batch_size == 0 or n_samples == store.n_planned
-        if self._probe.layers().draws_noise and not (is_alike and is_whole):
-            raise StoreError(
-                f"{self._probe.generator.name} draws noise, which depends on the batch:"
-                f" {store.path} holds {store.n_planned:,} samples in batches of"
-                f" {store.batch_size}, and {n_samples:,} in batches of {batch_size} are needed;"
-                " leave --activations out"
-            )
-
 
 def _matching(file: Path, probe: Probe, seed: int) -> ActivationStore:
     store = ActivationStore(file)
@@ -209,19 +188,6 @@ def _spelling_in(store: ActivationStore, site: Site, table: LayerTable) -> Site 
             store.shape(spelling)
             return spelling
     return None
-
-
-def _rows_of(run: Run, numbers: Sequence[int], slots: Slots) -> Run:
-    """The samples of these numbers in a run; the run itself where it has no others."""
-    indices = run.latents.indices or ()
-    kept = set(numbers)
-    rows = [row for row, one in enumerate(indices) if one in kept]
-    if len(rows) == len(indices):
-        return run
-    latents = run.latents.take(rows)
-    activations = [run.recording[site][rows] for site in slots.sites]
-    images = None if run.finished is None else run.finished[rows]
-    return Run(latents, Recording.of_slots(slots, activations), images)
 
 
 def _as_asked_for(run: Run, held: Sequence[Site], slots: Slots) -> Run:

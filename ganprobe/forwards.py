@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from ganprobe.engine import (
     DRY_RUN_SAMPLES,
+    Draw,
     Hooks,
     Plan,
     StopForward,
     dry_run,
     eager,
+    find_draws,
     same_noise,
 )
 from ganprobe.errors import ForwardError, ParameterError
@@ -39,6 +41,7 @@ class DryRun:
         image_dtype: of its images.
         writes_latents: it writes into the latents that it is given.
         shares_images: its images lie in memory that the next forward writes into.
+        draws: of random numbers, in order.
     """
 
     table: LayerTable
@@ -46,6 +49,7 @@ class DryRun:
     image_dtype: torch.dtype
     writes_latents: bool
     shares_images: bool
+    draws: tuple[Draw, ...] = ()
 
 
 class Forwards:
@@ -82,7 +86,16 @@ class Forwards:
             images[0].dtype,
             writes_latents=any(tensor.is_overwritten for tensor in given),
             shares_images=any(tensor.is_shared for tensor in made),
+            draws=self._draws() if table.draws_noise else (),
         )
+
+    def _draws(self) -> tuple[Draw, ...]:
+        """What a forward draws, from two more of them."""
+        generator = self.generator
+        with modes(grad=False), eager():
+            return find_draws(
+                generator.module, lambda n: generator.forward(self.ready(generator.sample(n)))
+            )
 
     def run(
         self,
@@ -198,11 +211,12 @@ class Forwards:
     def _noise(
         self, latents: Latents, noise_seed: int | None, start: int
     ) -> AbstractContextManager[object]:
-        """The same noise for the same latents; each batch of a seed has some of its own."""
+        """The same noise for the same sample, whatever else is in the batch."""
         if not self.dry_run.table.draws_noise or noise_seed is None:
             return nullcontext()
-        first = latents.indices[0] if latents.indices else start
-        return same_noise(self.generator.module, _checked_seed(noise_seed), int(first))
+        indices = latents.indices or range(start, start + len(latents))
+        seed = _checked_seed(noise_seed)
+        return same_noise(self.generator.module, seed, indices, self.dry_run.draws)
 
 
 def _checked_seed(noise_seed: int) -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -71,7 +71,7 @@ def jvp_images(
     Args:
         space: that the points and directions are of.
         points: (n, \\*shape), where the derivative is taken.
-        latents: (n,), what goes beside points of a site; of no use for z.
+        latents: (n,), what goes beside points of a site; for z their noise and classes count.
         directions: (k, \\*shape), of any length: the derivative grows with it.
         n_at_once: images of a block, that bound its memory: each takes twice a forward's.
         sharing: ``"auto"``: shared, and repeated where the generator cannot be run so.
@@ -97,10 +97,11 @@ def jvp_images(
                 [[0., 0., 3., 0.]]])
     """
     points, directions = _ready(space, points, latents, directions, n_at_once)
+    latents = _numbered(space, points, latents)
     _prepare_forward_mode()
     ways = {"shared": _shared, "repeated": _repeated}
     left = ["shared", "repeated"] if sharing == "auto" else [sharing]
-    for block in _blocks(space, len(directions), len(points), n_at_once):
+    for block in _blocks(len(directions), len(points), n_at_once):
         along, some = block
         beside = None if latents is None else _rows(latents, some, len(points))
         given = (space, points[some], beside, directions[along])
@@ -138,8 +139,9 @@ def difference_images(
         ShapeError, ForwardError: as `jvp_images`.
     """
     points, directions = _ready(space, points, latents, directions, n_at_once)
+    latents = _numbered(space, points, latents)
     steps = _steps(step, len(directions), points)
-    for along, some in _blocks(space, len(directions), len(points), n_at_once):
+    for along, some in _blocks(len(directions), len(points), n_at_once):
         beside = None if latents is None else _rows(latents, some, len(points))
         taken = steps[along, some].reshape(-1, len(points[some]), *[1] * len(space.shape))
         moved = taken * directions[along].unsqueeze(1)  # (k, n, *shape)
@@ -229,11 +231,6 @@ def _shared(space: Space, points: Tensor, latents: Latents | None, directions: T
 
 def _repeated(space: Space, points: Tensor, latents: Latents | None, directions: Tensor) -> Tensor:
     """(k, n, ...) with the points repeated for each direction."""
-    if _draws_noise(space):
-        return torch.cat([
-            _derivative(space, points, latents, one.expand_as(points).contiguous())[None].detach()
-            for one in directions.split(1)
-        ])  # fmt: skip
     k, n = len(directions), len(points)
     tangents = directions.repeat_interleave(n, 0)
     found = _derivative(space, _tiled(points, k), _tiled_latents(latents, k), tangents)
@@ -253,8 +250,6 @@ def _derivative(space: Space, points: Tensor, latents: Latents | None, tangents:
 def _render(space: Space, points: Tensor, latents: Latents | None) -> Tensor:
     """(k, n, ...) images of points (k, n, \\*shape), with the same noise for all k."""
     k, n = points.shape[:2]
-    if _draws_noise(space):
-        return torch.stack([space.images(one, latents, batch_size=n) for one in points])
     beside = _tiled_latents(latents, k)
     images = space.images(points.flatten(0, 1), beside, batch_size=k * n)
     return images.reshape(k, n, *images.shape[1:])
@@ -265,17 +260,13 @@ def _in_unit_range(space: Space, changes: Tensor) -> Tensor:
     return changes / (white - black)
 
 
-def _blocks(space: Space, k: int, n: int, n_at_once: int) -> Iterator[tuple[slice, slice]]:
-    """Directions and samples of each block; samples that share their noise stay together."""
-    n_here = min(n, n_at_once if _draws_noise(space) else max(1, n_at_once // k))
+def _blocks(k: int, n: int, n_at_once: int) -> Iterator[tuple[slice, slice]]:
+    """Directions and samples of each block."""
+    n_here = min(n, max(1, n_at_once // k))
     k_here = max(1, n_at_once // n_here)
     for first in range(0, n, n_here):
         for start in range(0, k, k_here):
             yield slice(start, min(start + k_here, k)), slice(first, min(first + n_here, n))
-
-
-def _draws_noise(space: Space) -> bool:
-    return space.probe.layers().draws_noise
 
 
 def _ready(
@@ -311,6 +302,18 @@ def _steps(step: float | Tensor, k: int, points: Tensor) -> Tensor:
     if not (steps.isfinite() & (steps != 0)).all():
         raise ParameterError("a step is a finite number that is not 0; take 1 or `small_step`")
     return steps
+
+
+def _numbered(space: Space, points: Tensor, latents: Latents | None) -> Latents | None:
+    """The latents with a number each, by which a sample has the same noise in every block."""
+    if latents is None and space.is_latent:
+        latents = Latents(points)
+    if latents is None:
+        return None
+    latents = space.probe.generator.labelled(latents)  # a class has to be known, not a number
+    if latents.indices is not None:
+        return latents
+    return replace(latents, indices=tuple(range(len(latents))))
 
 
 def _rows(latents: Latents, some: slice, n: int) -> Latents:

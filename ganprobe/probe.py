@@ -117,9 +117,10 @@ class Probe:
             stop_early: end the forward when everything is recorded; then there are no images.
             grad: keep the graph, so that gradients reach latents, values and strengths. Without
                 it none is kept, whatever the grad mode around the call.
-            noise_seed: where the noise begins that the forward itself draws, so that a base run
-                and an edited one have the same; the random state outside is left as it was. None:
-                go on from the random state outside, as a plain call of the module does.
+            noise_seed: of the noise that the forward itself draws: sample i of a noise seed has
+                the same in every run, whatever is in its batch, so that a base run and an edited
+                one have the same; the random state outside is left as it was. None: go on from
+                the random state outside, as a plain call of the module does.
             check_finite: raise if NaN or infinity comes out of a layer; the device waits once.
 
         Raises:
@@ -154,8 +155,7 @@ class Probe:
         """Runs over many samples, one batch at a time, in constant memory.
 
         The plan is made and checked before the first batch; hooks are on the module only while
-        a batch runs. Noise that the forward draws begins anew with each batch, from `noise_seed`
-        and the batch's first sample.
+        a batch runs. Noise that the forward draws is that of the sample, whatever its batch.
 
         Args:
             samples: how many of `seed`, counted from 0; or latents, whose own seed it then is.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -132,8 +132,8 @@ class Space:
 
         Args:
             points: (n, \\*shape).
-            latents: (n,), or one for all: what goes beside points of a site; for z their labels
-                alone count, where the generator is class-conditional.
+            latents: (n,), or one for all: what goes beside points of a site; for z their noise
+                and classes count, where the generator has such.
 
         Raises:
             ShapeError: points of another shape, or latents that are not as many.
@@ -149,9 +149,9 @@ class Space:
         if self.site is None:
             for start in range(0, len(points), batch_size):
                 part = points[start : start + batch_size]
-                yield self.probe.images(self._labelled(part, latents, start, len(points)))
+                yield self.probe.images(self._with_beside(part, latents, start, len(points)))
             return
-        beside = _beside(latents, len(points))
+        beside = self._beside(latents, len(points))
         for start in range(0, len(points), batch_size):
             part = points[start : start + batch_size]
             run = self.probe.run(beside[start : start + batch_size], Patch(self.site, values=part))
@@ -165,17 +165,33 @@ class Space:
         """
         _check_points(points, self.shape)
         if self.site is None:
-            given = self._labelled(points, latents, 0, len(points))
+            given = self._with_beside(points, latents, 0, len(points))
             return self.probe.run(given, grad=True).images
         edit = Patch(self.site, values=points)
-        return self.probe.run(_beside(latents, len(points)), edit, grad=True).images
+        return self.probe.run(self._beside(latents, len(points)), edit, grad=True).images
 
-    def _labelled(self, part: Tensor, latents: Latents | None, start: int, n: int) -> Latents:
-        """Points of z with the classes of the latents that they were made of."""
-        if self.probe.generator.classes is None or latents is None:
-            return Latents(part)
-        beside = _beside(self.probe.generator.labelled(latents), n)
-        return Latents(part, labels=beside[start : start + len(part)].labels)
+    def _with_beside(self, part: Tensor, latents: Latents | None, start: int, n: int) -> Latents:
+        """Points of z with the noise and the classes of the latents that they were made of."""
+        here = slice(start, start + len(part))
+        if latents is None:
+            numbered = range(start, here.stop)
+            return replace(self.probe.generator.labelled(Latents(part)), indices=tuple(numbered))
+        beside = self._beside(latents, n)[here]
+        return Latents(part, indices=beside.indices, labels=beside.labels)
+
+    def _beside(self, latents: Latents | None, n: int) -> Latents:
+        """One for each of n points, with the classes and the numbers that they have or are given.
+
+        A class has to be known; noise belongs to a number, and any will do.
+        """
+        if latents is None:
+            raise ShapeError("points of a site need latents, for what lies beside the site")
+        if len(latents) not in (1, n):
+            raise ShapeError(f"{n} points go with {n} latents or with one, got {len(latents)}")
+        latents = self.probe.generator.labelled(latents)
+        if latents.indices is None:
+            latents = replace(latents, indices=tuple(range(len(latents))))
+        return latents if len(latents) == n else latents.take([0] * n)
 
     def coordinates(self, points: Tensor) -> Tensor:
         """(n, n_axes): each point's coordinates; of a unit with a map its mean."""
@@ -278,17 +294,6 @@ def _whole_tensor(probe: Probe, written: str) -> SiteTensor:
     if not tensor.is_batched or not tensor.shape:
         raise SiteError(f"{tensor.site} holds no numbers for each sample; take another site")
     return tensor
-
-
-def _beside(latents: Latents | None, n: int) -> Latents:
-    if latents is None:
-        raise ShapeError("points of a site need latents, for what lies beside the site")
-    if len(latents) == n:
-        return latents
-    if len(latents) != 1:
-        raise ShapeError(f"{n} points go with {n} latents or with one, got {len(latents)}")
-    labels = None if latents.labels is None else latents.labels.expand(n)
-    return Latents(latents.z.expand(n, *latents.z.shape[1:]), labels=labels)
 
 
 def _check_points(points: Tensor, shape: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["SUBJECTS", "ByHand", "Rewritten", "Subject"]
+from ganprobe.engine import find_draws, same_noise
+
+__all__ = ["SUBJECTS", "ByHand", "Rewritten", "Subject", "noise_of_a_run"]
 
 LATENT = 6
 
@@ -25,6 +28,12 @@ ByHand = Callable[[Tensor], Tensor]
 
 def nothing(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def noise_of_a_run(module: nn.Module, n: int) -> AbstractContextManager[None]:
+    """The noise that a run of samples 0 to n - 1 has, for a forward by hand."""
+    draws = find_draws(module, lambda k: module(torch.zeros(k, LATENT, dtype=torch.float64)))
+    return same_noise(module, 0, range(n), draws)
 
 
 class Rewritten(nn.Module, ABC):

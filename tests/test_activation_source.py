@@ -317,11 +317,11 @@ def test_chosen_samples_are_those_rows_of_all_samples(
             assert all(run.finished is None for run in runs)
 
 
-def test_chosen_samples_meet_the_noise_of_their_batch() -> None:
+def test_chosen_samples_have_the_noise_that_they_had_among_all() -> None:
     context = context_of(Probe(generator_of(Noisy())))
     everything = torch.cat([run["layer"] for run in context.activations("layer", 11, batch_size=4)])
     runs = list(context.chosen_activations(["layer"], [10, 2, 5], 11, batch_size=4))
-    assert [run.latents.indices for run in runs] == [(2,), (5,), (10,)]
+    assert [run.latents.indices for run in runs] == [(2, 5, 10)]
     assert torch.equal(torch.cat([run["layer"] for run in runs]), everything[[2, 5, 10]])
 
 

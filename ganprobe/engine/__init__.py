@@ -16,7 +16,9 @@ from ganprobe.engine.compiled import eager
 from ganprobe.engine.dry_run import DRY_RUN_SAMPLES, dry_run, layer_names, tensors_held
 from ganprobe.engine.gate import Gate, is_block_open
 from ganprobe.engine.hooks import Hooks
-from ganprobe.engine.noise import kept_noise, same_noise
+from ganprobe.engine.leftovers import ModuleState
+from ganprobe.engine.noise import kept_noise, noise_from
+from ganprobe.engine.operations import EveryOperation, balanced_modes, is_draw, tensors_of
 from ganprobe.engine.plan import Editing, Plan, PortPlan, Step, make_plan
 from ganprobe.engine.port_run import StopForward
 from ganprobe.engine.registration import (
@@ -26,13 +28,17 @@ from ganprobe.engine.registration import (
     has_hooks_on_output,
     without_hooks,
 )
+from ganprobe.engine.sample_noise import Draw, find_draws, same_noise
 from ganprobe.engine.session import Session
 
 __all__ = [
     "DRY_RUN_SAMPLES",
+    "Draw",
     "Editing",
+    "EveryOperation",
     "Gate",
     "Hooks",
+    "ModuleState",
     "Plan",
     "PortPlan",
     "Registration",
@@ -40,15 +46,20 @@ __all__ = [
     "Step",
     "StopForward",
     "Wanted",
+    "balanced_modes",
     "dry_run",
     "eager",
+    "find_draws",
     "has_hooks",
     "has_hooks_on_output",
     "is_block_open",
+    "is_draw",
     "kept_noise",
     "layer_names",
     "make_plan",
+    "noise_from",
     "same_noise",
     "tensors_held",
+    "tensors_of",
     "without_hooks",
 ]

@@ -1,4 +1,4 @@
-"""The noise that a forward draws: the same in every run that asks for the same seed."""
+"""The streams that a forward draws its noise from: where they begin, and that they are kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["Drawn", "kept_noise", "same_noise"]
+__all__ = ["Drawn", "kept_noise", "noise_from"]
 
-# Odd numbers that spread samples and streams over all seeds, so that no two of them meet.
-_PER_SAMPLE = 0x9E3779B97F4A7C15
 _PER_STREAM = 0xD1B54A32D192ED03
 
 # The process has one default stream: two threads that both draw from it take turns. A thread that
@@ -20,11 +18,19 @@ _PER_STREAM = 0xD1B54A32D192ED03
 _DRAWING = threading.RLock()
 
 
-class Drawn:
-    """Whether any stream was drawn from."""
+# What every module has holds no streams.
+_USUAL = frozenset(vars(nn.Module()))
 
-    def __init__(self) -> None:
-        self.is_so = False
+
+class Drawn:
+    """Whether any stream was drawn from.
+
+    Args:
+        sources: those that were looked at.
+    """
+
+    def __init__(self, sources: Sequence[torch.Generator]) -> None:
+        self.sources, self.is_so = sources, False
 
 
 def noise_sources(module: nn.Module) -> list[torch.Generator]:
@@ -34,7 +40,13 @@ def noise_sources(module: nn.Module) -> list[torch.Generator]:
     keeps as attributes, also in lists and dicts. Other libraries' streams are not seen.
     """
     devices = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
-    own = [stream for layer in module.modules() for stream in _streams_in(vars(layer))]
+    own = [
+        stream
+        for layer in module.modules()
+        for name, value in vars(layer).items()
+        if name not in _USUAL
+        for stream in _streams_in(value)
+    ]
     return [torch.default_generator, *devices, *dict.fromkeys(own)]
 
 
@@ -50,9 +62,9 @@ def _streams_in(value: object) -> Iterator[torch.Generator]:
 @contextmanager
 def kept_noise(module: nn.Module) -> Iterator[Drawn]:
     """Put every stream back where it was; afterwards it is known whether any was drawn from."""
-    drawn = Drawn()
     with _DRAWING:
         sources = noise_sources(module)
+        drawn = Drawn(sources)
         states = [source.get_state() for source in sources]
         try:
             yield drawn
@@ -64,16 +76,11 @@ def kept_noise(module: nn.Module) -> Iterator[Drawn]:
 
 
 @contextmanager
-def same_noise(module: nn.Module, seed: int, first: int) -> Iterator[None]:
-    """Let every stream begin at a place of its own, and put them back afterwards.
-
-    Args:
-        first: the batch's first sample, which has a part in the place.
-    """
-    with kept_noise(module):
-        for position, source in enumerate(noise_sources(module)):
-            place = seed + first * _PER_SAMPLE + position * _PER_STREAM
-            source.manual_seed(place % 2**63)
+def noise_from(module: nn.Module, seed: int) -> Iterator[None]:
+    """Let every stream begin at a place of its own, and put them back afterwards."""
+    with kept_noise(module) as drawn:
+        for position, source in enumerate(drawn.sources):
+            source.manual_seed((seed + position * _PER_STREAM) % 2**63)
         yield
 
 

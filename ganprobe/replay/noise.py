@@ -6,9 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ganprobe.engine import Editing
+from ganprobe.engine import Editing, EveryOperation, is_draw, tensors_of
 from ganprobe.errors import NotReplayableError
-from ganprobe.replay.operations import EveryOperation, is_draw, tensors_of
 
 __all__ = ["Aside", "DrawnNoise", "SameNoise"]
 

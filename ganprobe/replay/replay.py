@@ -16,8 +16,10 @@ from ganprobe.engine import (
     Plan,
     PortPlan,
     Step,
+    balanced_modes,
     eager,
     layer_names,
+    noise_from,
 )
 from ganprobe.errors import ForwardError, NotReplayableError, is_out_of_memory
 from ganprobe.forwards import Forwards, modes
@@ -27,7 +29,6 @@ from ganprobe.replay.answers import Answering
 from ganprobe.replay.folding import Folding
 from ganprobe.replay.memory import Memory
 from ganprobe.replay.noise import Aside, SameNoise
-from ganprobe.replay.operations import balanced_modes
 from ganprobe.replay.plan import ReplayPlan, make_replay_plan
 from ganprobe.replay.watching import watch
 from ganprobe.sites import Port, SiteTensor
@@ -137,7 +138,11 @@ class Replay:
                 ),
             )
             around = _InTurn(hooks, answering).on(noise)
-            images = self._forwards.within(_for_variants(latents, n_variants), around)
+            seeded = noise_from(self._module, 0) if noise is not None else nullcontext()
+            with seeded:  # what the noise is, the memory says; what edits draw begins there
+                images = self._forwards.within(
+                    _for_variants(latents, n_variants), around, noise_seed=None
+                )
             memory.check()
             if images is not None and memory.holds(images):
                 images = images.clone()

@@ -15,18 +15,21 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from ganprobe.engine import (
+    EveryOperation,
     Hooks,
     Plan,
     PortPlan,
     Registration,
     Step,
     Wanted,
+    balanced_modes,
+    is_draw,
     kept_noise,
     tensors_held,
+    tensors_of,
 )
 from ganprobe.errors import NotReplayableError
 from ganprobe.latents import Latents
-from ganprobe.replay.operations import EveryOperation, balanced_modes, is_draw, tensors_of
 from ganprobe.replay.trace import Trace
 from ganprobe.sites import Port, SiteTensor
 

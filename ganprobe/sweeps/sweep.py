@@ -136,8 +136,7 @@ def _values(
 def _samples_at_once(replays: Replays, base: Base, variants: Variants, measured: Measured) -> int:
     """How many samples are taken together: all, unless a few give the same without the others."""
     size = min(len(base), max(1, _ROWS // max(1, len(variants))))
-    draws_noise = replays.forwards.dry_run.table.draws_noise
-    if size == len(base) or draws_noise or is_block_open() or not variants.can_be_split:
+    if size == len(base) or is_block_open() or not variants.can_be_split:
         return len(base)
     try:
         depends_on_values = replays.of(variants.sites).plan.one_at_once is not None

@@ -17,13 +17,7 @@ def overlaps_elsewhere(plan: Plan, dissections: Sequence[Dissection]) -> tuple[O
         plan.context.probe,
         plan.segmenter,
         dissections,
-        n_samples=_n_samples(plan),
+        n_samples=min(plan.params.n_samples, ENOUGH),
         read=plan.read,
         progress=plan.context.progress,
     )
-
-
-def _n_samples(plan: Plan) -> int:
-    """Whole batches, so that noise that belongs to a batch is as it was."""
-    size = plan.params.batch_size
-    return min(plan.params.n_samples, max(1, ENOUGH // size) * size)

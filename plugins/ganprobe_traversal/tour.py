@@ -45,11 +45,10 @@ def take_tour(route: Route) -> Tour:
     points = route.points.flatten(0, 1)
     beside = route.latents.take([row for row in range(n_rows) for _ in range(n_steps)])
     probe = route.context.probe
-    size = 1 if probe.layers().draws_noise else batch_size(probe)
     images: list[Tensor] = []
     measured: dict[str, list[Tensor]] = {measure.name: [] for measure in route.measures}
     with route.context.progress(len(points), "images") as bar:
-        for raw in route.space.image_batches(points, beside, batch_size=size):
+        for raw in route.space.image_batches(points, beside, batch_size=batch_size(probe)):
             if not raw.isfinite().all():
                 raise ForwardError(
                     f"generator {route.context.generator.name!r} gave NaN or infinity on a"

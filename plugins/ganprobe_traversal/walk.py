@@ -166,17 +166,12 @@ def _pieces(plan: Plan, ways: Sequence[int], n_bases: int) -> Iterator[_Piece]:
 
 
 def _blocks(plan: Plan, n_bases: int, n_pairs: int) -> Iterator[tuple[slice, int]]:
-    """The blocks of bases, each with how many pairs go into a forward.
-
-    It is one pair where the generator draws noise: each place of a forward has noise of its own.
-    """
-    probe = plan.context.probe
-    most = batch_size(probe)
+    """The blocks of bases, each with how many pairs go into a forward."""
+    most = batch_size(plan.context.probe)
     n_block, _ = layout(n_bases, n_pairs, most)
     for start in range(0, n_bases, n_block):
         block = slice(start, min(start + n_block, n_bases))
-        together = layout(block.stop - block.start, n_pairs, most)[1]
-        yield block, 1 if probe.layers().draws_noise else together
+        yield block, layout(block.stop - block.start, n_pairs, most)[1]
 
 
 def _images(plan: Plan, points: Tensor, beside: Latents, together: int) -> tuple[Tensor, Tensor]:

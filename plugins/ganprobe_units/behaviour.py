@@ -116,7 +116,7 @@ def selectivity(scores: UnitSummary) -> NDArray[np.float64]:
     return np.where(scores.std > 0, reached / np.where(scores.std > 0, scores.std, 1.0), np.nan)
 
 
-def _watched(context: Context, written: str) -> tuple[SiteTensor, Site]:
+def _watched(context: Context, written: Site) -> tuple[SiteTensor, Site]:
     """The one tensor that a site stands for, and the site as it is recorded."""
     table = context.probe.layers()
     tensor = table.resolve_one(written)

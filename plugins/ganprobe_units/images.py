@@ -1,8 +1,6 @@
 """The images of the top samples, generated again from their indices, with the units' maps.
 
-Where the generator draws noise inside its forward, the batches that hold the samples are run
-whole, so that they meet the noise that their scores came from. Costs at most one forward of every
-sample; without noise, one of those that are shown.
+Costs one forward of each sample that is shown.
 """
 
 from __future__ import annotations
@@ -50,7 +48,8 @@ def generate_top_images(context: Context, behaviour: Behaviour, shown: Sequence[
     scores = np.full(top_samples.shape, np.nan)
     axis, has_space = behaviour.tensor.unit_axis, len(behaviour.tensor.spatial_shape) == 2
     with context.progress(len(needed), "top images") as bar:
-        for batch in _batches(context, behaviour, needed.tolist()):
+        for start in range(0, len(needed), behaviour.params.batch_size):
+            batch = needed[start : start + behaviour.params.batch_size].tolist()
             latents = context.generator.samples(batch, seed=context.seed)
             run = context.probe.run(latents, record=[behaviour.site])
             activation = run[behaviour.site].movedim(axis, 1)
@@ -62,17 +61,8 @@ def generate_top_images(context: Context, behaviour: Behaviour, shown: Sequence[
                 scores[slot, rank] = float(reached[row, unit])
                 if has_space:
                     maps[slot, rank] = _resized(activation[row, unit][None], size)[0]
-            bar.advance(int(np.isin(needed, batch).sum()))
+            bar.advance(len(batch))
     return TopImages(tuple(shown), images, maps if has_space else None, scores)
-
-
-def _batches(context: Context, behaviour: Behaviour, ordered: Sequence[int]) -> list[Sequence[int]]:
-    """What is run at once: the samples, or where noise is drawn the batches that they were in."""
-    size, n = behaviour.params.batch_size, behaviour.params.n_samples
-    if context.probe.layers().draws_noise:
-        starts = sorted({sample - sample % size for sample in ordered})
-        return [range(start, min(start + size, n)) for start in starts]
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def _size_shown(image_shape: Sequence[int]) -> tuple[int, int]:

@@ -83,12 +83,14 @@ def test_a_donors_noise_is_that_of_its_own_run(noisy: Probe) -> None:
     )
 
 
-def test_each_batch_has_noise_of_its_own(noisy: Probe) -> None:
-    same = Latents(torch.zeros(4, LATENT), seed=0, indices=(0, 1, 2, 3))
-    first, second = noisy.runs(same, batch_size=2)
-    assert not torch.equal(first.images, second.images)
-    again = list(noisy.runs(same, batch_size=2))
-    assert torch.equal(second.images, again[1].images)
+def test_each_sample_has_noise_of_its_own_whatever_its_batch(noisy: Probe) -> None:
+    same = Latents(torch.zeros(5, LATENT), seed=0, indices=(0, 1, 2, 3, 9))
+    together = noisy.run(same).images
+    assert len(together.flatten(1).unique(dim=0)) == 5
+    for size in (1, 2, 3):
+        parts = torch.cat([run.images for run in noisy.runs(same, batch_size=size)])
+        assert torch.allclose(parts, together, atol=1e-6)
+    assert torch.allclose(noisy.run(same.take([4, 1])).images, together[[4, 1]], atol=1e-6)
 
 
 def test_noise_from_a_modules_own_stream_is_repeated_too() -> None:

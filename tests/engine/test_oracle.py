@@ -10,7 +10,7 @@ from torch import Tensor
 
 from by_hand import KINDS, Case, Place, blend
 from ganprobe import Generator, Latents, Probe, Site, Swap
-from modules import LATENT, SUBJECTS, Rewritten, Subject
+from modules import LATENT, SUBJECTS, Rewritten, Subject, noise_of_a_run
 
 N_SAMPLES = 3
 
@@ -21,8 +21,7 @@ def probe_of(module: Rewritten) -> Probe:
 
 def computed(module: Rewritten, z: Tensor, case: Case, **how: Any) -> Tensor:
     """The images of the forward rewritten by hand, with the noise that a run has."""
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.no_grad(), noise_of_a_run(module, len(z)):
         return module.compute(z, lambda x: blend(x, case.outcome(x), **how))
 
 
@@ -79,11 +78,10 @@ def test_a_swap_with_other_latents_equals_their_activation_put_in_by_hand(
         seen.append(x.clone())
         return x
 
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.no_grad(), noise_of_a_run(module, N_SAMPLES):
         module.compute(other, watch)
-        calls = iter(seen)
-        torch.manual_seed(0)
+    calls = iter(seen)
+    with torch.no_grad(), noise_of_a_run(module, N_SAMPLES):
         expected = module.compute(
             z, lambda x: blend(x, next(calls), axis=subject.unit_axis, units=[6, 1])
         )
@@ -105,8 +103,7 @@ def test_what_is_recorded_before_and_after_equals_what_the_hand_saw(subject: Sub
         seen.append((x.clone(), edited.clone()))
         return edited
 
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.no_grad(), noise_of_a_run(module, N_SAMPLES):
         module.compute(z, by_hand)
     for before, expected in ((True, seen[0][0]), (False, seen[0][1])):
         run = probe.run(z, case.intervention, record=[site], before=before)

@@ -11,7 +11,7 @@ import torch
 from by_hand import KINDS, Place, blend
 from ganprobe import Generator, NotReplayableError, Probe, Site
 from ganprobe.sweeps import Method
-from modules import LATENT, SUBJECTS, Rewritten, Subject
+from modules import LATENT, SUBJECTS, Rewritten, Subject, noise_of_a_run
 from traces import hooks_of, state_of
 
 # A recording holds each call's own activation: swaps below are of layers that run several times.
@@ -42,8 +42,7 @@ def test_a_sweep_equals_the_edits_by_hand(subject: Subject, kind: str) -> None:
         place = Place(Site.parse(subject.site), shape, subject.unit_axis, units, {})
         case = KINDS[kind](place)
         variants.append(case.intervention)
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(0)  # the noise that a run has
+        with torch.no_grad(), noise_of_a_run(module, n):
             how: Any = {"axis": subject.unit_axis, "units": units}
             outcome = case.outcome
             expected.append(module.compute(z, lambda x: blend(x, outcome(x), **how)))  # noqa: B023

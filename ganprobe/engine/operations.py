@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,14 +63,22 @@ def _pop_modes(dispatch: int, function: int) -> None:
 
 def is_draw(operation: Any, args: tuple[Any, ...]) -> bool:
     """Whether an operation draws random numbers; attention without dropout does not."""
+    may_draw, place, default = _drawing(operation)
+    if place is None:
+        return may_draw
+    return bool(args[place] if place < len(args) else default)
+
+
+@cache
+def _drawing(operation: Any) -> tuple[bool, int | None, Any]:
+    """Whether it may draw, and where it is told how much of attention drops out, or by default."""
     if torch.Tag.nondeterministic_seeded not in operation.tags:
-        return False
+        return False, None, None
     names = [argument.name for argument in operation._schema.arguments]
     if "dropout_p" not in names:
-        return True
+        return True, None, None
     place = names.index("dropout_p")
-    default = operation._schema.arguments[place].default_value
-    return bool(args[place] if place < len(args) else default)
+    return True, place, operation._schema.arguments[place].default_value
 
 
 def tensors_of(value: Any) -> list[Tensor]:
