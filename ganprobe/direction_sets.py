@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,6 +41,7 @@ class DirectionSet:
         means: (k,) the mean of those coordinates. Without it, 0.
         generator: its name, weights' SHA-256 and normalisation.
         found: how they were found, as plain values.
+        written: how they were asked for, as ``@pca.safetensors:pc0``; "": not by a file.
 
     Raises:
         ParameterError: no direction, one of length 0 or not finite, names that do not fit.
@@ -59,6 +60,7 @@ class DirectionSet:
     means: Floats = None  # type: ignore[assignment]  # filled in
     generator: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
+    written: str = ""
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -117,7 +119,9 @@ class DirectionSet:
             )
         path, names = match.groups()
         held = cls.read(path)
-        return held.select([one.strip() for one in names.split(",")]) if names else held
+        if names:
+            held = held.select([one.strip() for one in names.split(",")])
+        return replace(held, written=text.strip())
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

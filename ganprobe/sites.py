@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ganprobe.errors import SiteError
+from ganprobe.errors import ParameterError, SiteError
 from ganprobe.indices import format_indices, parse_indices
-from ganprobe.nested import Path
+
+if TYPE_CHECKING:
+    from ganprobe.nested import Path
 
 __all__ = ["Port", "Site", "SiteTensor", "usual_unit_axis"]
 
@@ -58,7 +60,8 @@ class Site:
         """Read a site as it is written; a `Site` is returned as it is.
 
         Raises:
-            SiteError: there is no layer or port in it, or its units are no numbers.
+            SiteError: there is no layer or port in it.
+            ParameterError: what stands behind # is no units.
         """
         if isinstance(text, Site):
             return text
@@ -68,7 +71,7 @@ class Site:
                 f"{text!r} is not a site; write layer[:in|:out][@call][#units], as in conv2#3,7"
             )
         call = None if match["call"] is None else int(match["call"])
-        units = None if match["units"] is None else parse_indices(match["units"])
+        units = None if match["units"] is None else _read_units(match["units"], text)
         port: Port = "in" if match["port"] == "in" else "out"
         return cls(match["layer"], port, _read_path(match["path"] or ""), call, units)
 
@@ -145,6 +148,15 @@ def usual_unit_axis(rank: int, kind: str = "") -> int:
     """
     has_units_first = kind.endswith("1d") or kind == "GroupNorm"
     return 2 if rank == 3 and not has_units_first else 1
+
+
+def _read_units(written: str, text: str) -> tuple[int, ...]:
+    if not written.strip():
+        raise ParameterError(f"{text!r}: expected units behind #, as conv2#3,7,10-20")
+    try:
+        return parse_indices(written)
+    except ParameterError as error:
+        raise ParameterError(f"{text!r}: {error}") from error
 
 
 def _read_path(text: str) -> Path:

@@ -59,9 +59,10 @@ def test_a_parameter_takes_a_file_and_records_which_directions_it_held(tmp_path:
         direction: DirectionsType | None = None
 
     some().write(tmp_path / "pca.safetensors")
-    params = Walk.parse({"direction": f"@{tmp_path / 'pca.safetensors'}:pc1"})
-    recorded = params.to_json()["direction"]
-    assert recorded == {"names": ["pc1"], "space": "conv2", "found": {"method": "pca", "n": 100}}
+    file = f"@{tmp_path / 'pca.safetensors'}:pc1"
+    recorded = Walk.parse({"direction": file}).to_json()["direction"]
+    found = {"method": "pca", "n": 100}
+    assert recorded == {"names": ["pc1"], "space": "conv2", "found": found, "file": file}
     with pytest.raises(ParameterError, match="--direction: directions are written @FILE"):
         Walk.parse({"direction": "pc1"})
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 import shutil
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ganprobe import hookspecs
-from ganprobe.plugins import discover
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PLUGINS_README = (ROOT / "plugins" / "README.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -162,47 +156,3 @@ def test_the_readmes_recording_is_gone_on_with_and_read(
         command = line.partition("#")[0].replace("50000", "1000")
         finished = ganprobe_command(*command.removeprefix("ganprobe ").split())
         assert finished.status == 0, finished.err
-
-
-def test_the_plugins_example_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = blocks(PLUGINS_README, "python")[0]
-    (tmp_path / "my_module.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    (record,) = discover([EntryPoint("brightness", "my_module", "ganprobe")])
-    assert record.state == "loaded", record.reason
-    (analysis,) = record.analyses
-
-    from ganprobe import Context, Probe, load
-
-    probe = Probe(load("digits"))
-    result = analysis().run(Context(probe, 0, lambda name: pytest.fail(name)), analysis.Params())
-    assert re.fullmatch(r"The mean brightness is 0\.\d{3} \(n = 64\)\.", result.findings[0])
-
-
-def test_the_plugins_segmenter_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = blocks(PLUGINS_README, "python")[1]
-    (tmp_path / "my_segmenter.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    (record,) = discover([EntryPoint("lit", "my_segmenter", "ganprobe")])
-    assert record.state == "loaded", record.reason
-    (segmenter,) = record.segmenters
-
-    import torch
-
-    masks = segmenter(torch.tensor([0.2, 0.9]).view(1, 1, 1, 2))
-    assert masks.int().tolist() == [[[[0, 1]], [[1, 0]]]]
-
-
-def test_the_plugins_test_on_planted_answers_passes() -> None:
-    _, _, program = blocks(PLUGINS_README, "python")
-    exec(compile(program, "plugins/README.md", "exec"), {})
-
-
-def test_every_hook_is_documented_with_its_signature() -> None:
-    documented = set(re.findall(r"^register_.*$", PLUGINS_README, re.MULTILINE))
-    specified = {
-        f"{name}{inspect.signature(hook)}".replace("'", "")
-        for name, hook in inspect.getmembers(hookspecs, inspect.isfunction)
-        if name.startswith("register_")
-    }
-    assert documented == specified

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ganprobe.indices import format_indices
+from ganprobe.cli.console import print_json
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
-    from ganprobe.params import Params
+    from ganprobe.params import Declared, Params
 
 __all__ = [
     "activations",
+    "default_folder",
     "device",
     "flags_of",
     "force",
@@ -24,6 +24,7 @@ __all__ = [
     "normalisation",
     "output_file",
     "output_folder",
+    "schema_of",
     "seed",
     "values_of",
 ]
@@ -46,9 +47,8 @@ device: Callable[[F], F] = click.option(
 normalisation: Callable[[F], F] = click.option(
     "--normalisation",
     type=click.Choice(["eval", "sample", "batch"]),
-    default="eval",
-    show_default=True,
-    help="Statistics of batch normalisation: those of training, each sample's own, the batch's.",
+    help="Statistics of batch normalisation: those of training (eval), each sample's own, the"
+    " batch's.  [default: as the generator says, else eval]",
 )
 activations: Callable[[F], F] = click.option(
     "--activations",
@@ -73,99 +73,83 @@ output_file: Callable[[F], F] = click.option(
 output_folder: Callable[[F], F] = click.option(
     "--output",
     type=click.Path(path_type=Path),
-    required=True,
-    help="The folder to write: result.json, result.h5, figures.",
+    metavar="FOLDER",
+    help="The folder to write: result.json, result.h5, figures.  [default: out/ANALYSIS-GENERATOR]",
 )
 
 
+def default_folder(analysis: str, generator: str) -> Path:
+    """Where a result goes if nobody says: a folder for each analysis of each generator.
+
+    Example:
+        >>> default_folder("traversal", "models/my gan:make").as_posix()
+        'out/traversal-models-my-gan-make'
+    """
+    return Path("out") / "-".join([analysis, *re.findall(r"[\w.]+", generator)])
+
+
 def flags_of(params: type[Params]) -> list[click.Option]:
-    """One click option for each parameter, with its range, default and help."""
-    return [_flag(name, field) for name, field in params.model_fields.items()]
+    """One click option for each parameter, with its range, choices, default and help.
+
+    What is written is checked by `Params.parse`, not here: its messages are the same for values
+    from a form, a file and Python.
+    """
+    from ganprobe.params import declared
+
+    return [_flag(one) for one in declared(params).values()]
+
+
+def schema_of(params: type[Params]) -> click.Option:
+    """``--schema``: prints the parameters as JSON Schema, and runs nothing."""
+
+    def show(context: click.Context, flag: click.Parameter, is_given: bool) -> None:
+        if is_given:
+            print_json(params.json_schema())
+            context.exit()
+
+    return click.Option(
+        ["--schema"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="Print the parameters as JSON Schema, for forms, and exit.",
+    )
 
 
 def values_of(params: type[Params], given: dict[str, Any]) -> dict[str, Any]:
     """The parameters that were given on the command line, as strings; the rest keep defaults."""
-    values = {name: given[name] for name in params.model_fields if given[name] not in (None, ())}
-    for name, value in values.items():
-        if choices := _choices(params.model_fields[name]):
-            is_many = isinstance(value, tuple)
-            read = [choices.get(one, one) for one in (value if is_many else (value,))]
-            values[name] = tuple(read) if is_many else read[0]
-    return values
+    return {name: given[name] for name in params.model_fields if given[name] not in (None, ())}
 
 
-def _choices(field: FieldInfo) -> dict[str, Any]:
-    """The values of a `Literal`, alone, in a tuple or list, or beside None, as written."""
-    for annotation in (field.annotation, *get_args(field.annotation)):
-        if get_origin(annotation) is Literal:
-            return {str(choice): choice for choice in get_args(annotation)}
-    return {}
+class _Choice(click.Choice[str]):
+    """Choices that ``--help`` and the shell's completion show, and that others check."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        return str(value)
 
 
-def _flag(name: str, field: FieldInfo) -> click.Option:
-    flag = f"--{name.replace('_', '-')}"
-    if field.annotation is bool:
-        return click.Option(
-            [f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=_help(field)
-        )
-    from ganprobe.params import Indices
-
-    choices = _choices(field)
-    is_many = get_origin(field.annotation) in (tuple, list) and not _is_of(Indices, field)
+def _flag(one: Declared) -> click.Option:
+    names = [one.flag, one.name]
+    if one.is_switch:
+        names[0] = f"{one.flag}/--no-{one.flag.removeprefix('--')}"
+        return click.Option(names, default=None, required=one.field.is_required(), help=_help(one))
+    is_chosen = one.count != "fixed" and one.value.choices and not one.value.is_open
     return click.Option(
-        [flag],
-        type=click.Choice(list(choices)) if choices else str,
-        metavar=None if choices else _metavar(field),
-        multiple=is_many,
-        required=field.is_required(),
-        help=_help(field),
+        names,
+        type=_Choice(list(one.value.choices or ())) if is_chosen else str,
+        metavar=None if is_chosen else one.metavar,
+        multiple=one.count == "many",
+        required=one.field.is_required(),
+        help=_help(one),
     )
 
 
-def _is_of(kind: Any, field: FieldInfo) -> bool:
-    """Whether a field is of one of our parameter types, or may be None besides."""
-    from pydantic import BeforeValidator
-
-    (reader,) = (part for part in get_args(kind) if isinstance(part, BeforeValidator))
-    return reader in field.metadata or kind in get_args(field.annotation)
-
-
-def _metavar(field: FieldInfo) -> str:
-    from ganprobe.params import Directions, Indices, Samples, Units
-
-    forms = (
-        (Indices, "3,7,10-20"),
-        (Units, "3,7|@FILE"),
-        (Samples, "SAMPLES"),
-        (Directions, "@FILE[:NAME]"),
-    )
-    for kind, form in forms:
-        if _is_of(kind, field):
-            return form
-    is_number = {int, float} & {field.annotation, *get_args(field.annotation)}
-    return "NUMBER" if is_number else "NAME"
-
-
-def _help(field: FieldInfo) -> str:
-    notes = [_limit(bound) for bound in field.metadata if _limit(bound)]
-    default = None if field.is_required() else field.get_default(call_default_factory=True)
-    if default not in (None, (), [], ""):
-        notes.append(f"default: {_as_written(default, field)}")
-    text = field.description or ""
-    return f"{text}  [{'; '.join(notes)}]" if notes else text
-
-
-def _as_written(default: object, field: FieldInfo) -> str:
-    from ganprobe.params import Indices
-
-    if not isinstance(default, tuple):
-        return str(default)
-    return format_indices(default) if _is_of(Indices, field) else ", ".join(map(str, default))
-
-
-def _limit(bound: object) -> str:
-    for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
-        value = getattr(bound, attribute, None)
-        if value is not None:
-            return f"{sign} {value}"
-    return ""
+def _help(one: Declared) -> str:
+    value = one.value
+    notes = [value.limits.short(), "may be repeated" if one.count == "many" else ""]
+    if default := one.written_default():
+        notes.append(f"default: {default}")
+    said = "; ".join(filter(None, notes))
+    text = one.field.description or ""
+    return f"{text}  [{said}]" if said else text

@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from ganprobe import Analysis, Context, Field, Params, Result, Samples, Units, hookimpl
+from ganprobe import (
+    Analysis,
+    Context,
+    Field,
+    MeasureColumn,
+    OneSite,
+    Params,
+    Result,
+    Samples,
+    Units,
+    hookimpl,
+)
 from ganprobe_ablation.insertion import Insertion
 from ganprobe_ablation.written_levels import level_reader
 
@@ -17,13 +28,12 @@ Level = Annotated[str, BeforeValidator(level_reader("zero", "mean", "kernel"))]
 class AblationParams(Params):
     """What is ablated, how, what is measured, and on which samples."""
 
-    site: str = Field(
-        default="",
+    site: OneSite | None = Field(
+        default=None,
         description="The site, as `ganprobe layers` names it: conv3. May be left out where --units"
         " is a saved set, which names it.",
     )
-    measure: str = Field(
-        min_length=1,
+    measure: MeasureColumn = Field(
         description="What is measured of the images: a measure and its column, as in digit=1; a"
         " measure of one column stands alone, as in digit-realness. area:scenes=tree is the share"
         " of the image that a class covers, by the segmenter scenes.",
@@ -73,7 +83,7 @@ class AblationParams(Params):
         default=("rank",),
         description="How sets are chosen: rank, by what each unit does alone; greedy, the unit"
         " that does most beside those chosen before, which finds units that stand in for each"
-        " other, at about --top times as much work. May be given twice.",
+        " other, at about --top times as much work.",
     )
     direction: Literal["lower", "raise"] = Field(
         default="lower", description="Units first that lower, or that raise, the measure."

@@ -39,7 +39,7 @@ class Plan:
     @property
     def name(self) -> str:
         """The measure's column as it was written: ``digit=1``."""
-        return self.params.measure.strip()
+        return self.params.measure
 
     @property
     def n_top(self) -> int:

@@ -69,17 +69,17 @@ def resolve_target(context: Context, params: AblationParams, ranked: Latents) ->
 
 def _written_site(params: AblationParams) -> str:
     if params.units is None:
-        if not params.site:
+        if params.site is None:
             raise ParameterError(
                 "which site? Give --site, as in --site conv3, or a saved set with --units @set.json"
             )
-        return params.site
-    if "#" in params.site:
+        return str(params.site)
+    if params.site is not None and params.site.units is not None:
         raise ParameterError(
             f"--site {params.site} names units, and so does --units {params.units.numbers}; leave"
             " out one of them"
         )
-    return params.units.at(params.site)
+    return params.units.at(str(params.site or ""))
 
 
 def _check_order(params: AblationParams, units: tuple[int, ...] | None) -> None:

@@ -6,7 +6,18 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from ganprobe import Analysis, Context, Directions, Field, Params, Result, Samples, hookimpl
+from ganprobe import (
+    Analysis,
+    Context,
+    Directions,
+    Field,
+    MeasureName,
+    Params,
+    Result,
+    Samples,
+    SpaceName,
+    hookimpl,
+)
 
 
 class ArithmeticParams(Params):
@@ -16,7 +27,7 @@ class ArithmeticParams(Params):
         min_length=1,
         description="A group of exemplars, with its name before a colon: 'crossed: digit=7 &"
         " digit-shape.bar>3', 'ones: digit=1', 'mine: @mine.json', '4: 3,8,11'. Without a name it"
-        " is called A, B, C in turn. May be given several times.",
+        " is called A, B, C in turn.",
     )
     formula: str = Field(
         default="",
@@ -28,10 +39,10 @@ class ArithmeticParams(Params):
         description="Directions that the formula may name, as '+ 2*thickness': @FILE.safetensors."
         " One time is one standard deviation.",
     )
-    space: tuple[str, ...] = Field(
+    space: tuple[SpaceName, ...] = Field(
         default=("z",),
         description="Where the sum is made: z, w, or a site as `ganprobe layers` names it, as"
-        " conv2. May be given several times, to compare.",
+        " conv2. Several are compared.",
     )
     n_exemplars: int = Field(
         default=3, ge=1, le=10_000, description="Exemplars of each group in one draw."
@@ -53,9 +64,8 @@ class ArithmeticParams(Params):
         description="What an image must show to be a success: 'digit=1 & digit-shape.bar>3'."
         " Without it, nothing is counted.",
     )
-    judge: str | None = Field(
+    judge: MeasureName | None = Field(
         default=None,
-        min_length=1,
         description="A measure of several columns that says what each result looks like: its"
         " largest one. Without it, the first that a group or --want names with =.",
     )
@@ -78,9 +88,9 @@ class ArithmeticParams(Params):
     @field_validator("space")
     @classmethod
     def _each_once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        if not given or any(not one.strip() for one in given):
+        if not given:
             raise ValueError("is empty; give z, w or a site")
-        return tuple(dict.fromkeys(one.strip() for one in given))
+        return tuple(dict.fromkeys(given))
 
 
 class Arithmetic(Analysis[ArithmeticParams]):

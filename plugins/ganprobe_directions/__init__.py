@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from ganprobe import Analysis, Context, Field, Params, Result, Samples, hookimpl
+from ganprobe import (
+    Analysis,
+    Context,
+    Field,
+    MeasureColumn,
+    MeasureName,
+    Params,
+    Result,
+    Samples,
+    SpaceName,
+    hookimpl,
+)
 
 
 def _odd(steps: int) -> int:
@@ -22,21 +33,20 @@ class DirectionsParams(Params):
         default=(),
         description="How directions are found: pca, what varies most over samples; closed-form,"
         " what the first learned layer stretches most, without samples; boundary, what parts"
-        " samples with little of an --attribute from those with much. May be given several times."
-        " Without it: boundary where an --attribute is given, else closed-form of z, pca of w and"
-        " of a site.",
+        " samples with little of an --attribute from those with much. Without it: boundary where"
+        " an --attribute is given, else closed-form of z, pca of w and of a site.",
     )
-    space: str = Field(
+    space: SpaceName = Field(
         default="z",
         description="Where directions are: z, w, or a site, as conv2. pca of a site is also"
         " carried back to z.",
     )
-    attribute: tuple[str, ...] = Field(
+    attribute: tuple[MeasureColumn, ...] = Field(
         default=(),
         description="For boundary: a measure and its column, as digit-shape.thickness or digit=1;"
-        " a measure of one column stands alone. May be given several times.",
+        " a measure of one column stands alone.",
     )
-    without: tuple[str, ...] = Field(
+    without: tuple[MeasureColumn, ...] = Field(
         default=(),
         description="For boundary: attributes that are to stay. Directions are projected onto what"
         " is orthogonal to the boundaries of these, beside the plain ones. Without it, each"
@@ -67,9 +77,8 @@ class DirectionsParams(Params):
     )
     layer: tuple[str, ...] = Field(
         default=(),
-        description="For closed-form: the layer whose weights are taken. May be given several"
-        " times: their columns then stand side by side. Without it, the first learned layer that"
-        " takes the space's points.",
+        description="For closed-form: the layer whose weights are taken. The columns of several"
+        " stand side by side. Without it, the first learned layer that takes the space's points.",
     )
     n_bases: int = Field(
         default=48, ge=1, le=10**5, description="Samples that effects are measured on."
@@ -81,10 +90,9 @@ class DirectionsParams(Params):
         description="Effects are those of going from so many deviations behind a sample to as many"
         " ahead of it.",
     )
-    measure: tuple[str, ...] = Field(
+    measure: tuple[MeasureName, ...] = Field(
         default=(),
-        description="Measure effects by this; may be given several times. Without it, every"
-        " measure that takes the images.",
+        description="Measure effects by this. Without it, every measure that takes the images.",
     )
     n_random: int = Field(
         default=20,

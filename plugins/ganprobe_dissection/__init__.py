@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ganprobe import Analysis, Context, Field, Params, Result, hookimpl
+from ganprobe import Analysis, Context, Field, Params, Result, SegmenterName, Sites, hookimpl
 from ganprobe_dissection.causal_params import CausalParams
 
 
 class UnitParams(Params):
     """Which units are compared with which classes, over how many samples, and what is shown."""
 
-    site: tuple[str, ...] = Field(
-        min_length=1,
-        description="A site, as `ganprobe layers` names it: conv2, conv2#0-31, 'conv?'. May be"
-        " given several times: all are dissected at once.",
+    site: Sites = Field(
+        description="A site, as `ganprobe layers` names it: conv2, conv2#0-31, 'conv?'. Several"
+        " are dissected at once.",
     )
-    segmenter: str = Field(
-        default="",
+    segmenter: SegmenterName | None = Field(
+        default=None,
         description="What says which pixels are of which class: scenes, luminance:5, class:digit."
         " Left out, those that fit the generator's images are listed.",
     )

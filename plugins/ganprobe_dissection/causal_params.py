@@ -31,8 +31,8 @@ class CausalParams(Params):
 
     causal: tuple[str, ...] = Field(
         default=(),
-        description="Prove what the units of this class cause: take them out, put them in. May be"
-        " given twice; all is every class that the samples show. Without it, nothing is edited.",
+        description="Prove what the units of this class cause: take them out, put them in; all is"
+        " every class that the samples show. Without it, nothing is edited.",
     )
     n_causal: int = Field(
         default=64,

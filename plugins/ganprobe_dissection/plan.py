@@ -61,7 +61,7 @@ def make_plan(context: Context, params: DissectionParams) -> Plan:
         PluginError: the segmenter takes other images than the generator makes.
         SiteError: a site has no maps (y, x).
     """
-    segmenter = _segmenter(context, params.segmenter.strip())
+    segmenter = _segmenter(context, params.segmenter)
     found = [one for written in params.site for one in _resolved(context, written)]
     by_site = dict(found)
     settings = DissectionSettings(
@@ -75,8 +75,8 @@ def make_plan(context: Context, params: DissectionParams) -> Plan:
     return Plan(context, params, segmenter, tuple(by_site), tuple(by_site.values()), settings)
 
 
-def _segmenter(context: Context, name: str) -> Segmenter:
-    if name:
+def _segmenter(context: Context, name: str | None) -> Segmenter:
+    if name is not None:
         return context.segmenter(name)
     fitting = [one.written for one in context.segmenters()]
     there = (
@@ -88,7 +88,7 @@ def _segmenter(context: Context, name: str) -> Segmenter:
     )
 
 
-def _resolved(context: Context, written: str) -> list[tuple[Site, SiteTensor]]:
+def _resolved(context: Context, written: Site) -> list[tuple[Site, SiteTensor]]:
     """The sites that a written one stands for, each with maps."""
     table = context.probe.layers()
     units = table.parse(written).units

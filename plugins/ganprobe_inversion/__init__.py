@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from ganprobe import Analysis, Context, Field, Params, Result, hookimpl
+from ganprobe import Analysis, Context, Field, Params, Result, SpaceName, hookimpl
 
 Method = Literal["pool", "gradient", "pool+gradient", "encoder", "encoder+gradient"]
 
@@ -15,8 +15,8 @@ class InversionParams(Params):
 
     images: tuple[Path, ...] = Field(
         default=(),
-        description="A PNG or JPEG file, or a folder of them: images to find latents for. May be"
-        " given several times. Without it, the generator's own images only.",
+        description="A PNG or JPEG file, or a folder of them: images to find latents for. Without"
+        " it, the generator's own images only.",
     )
     invert_colours: bool = Field(
         default=False,
@@ -35,12 +35,10 @@ class InversionParams(Params):
         description="How latents are found: pool, the nearest of --n-pool random samples, which is"
         " what the others are compared with; gradient, descent from one random latent;"
         " pool+gradient, from the nearest --n-starts of the pool; encoder, a network trained on"
-        " pairs of image and latent; encoder+gradient, descent from what it says. May be given"
-        " several times.",
+        " pairs of image and latent; encoder+gradient, descent from what it says.",
     )
-    space: str = Field(
+    space: SpaceName = Field(
         default="z",
-        min_length=1,
         description="Where the descent goes: z; w; or a site, as conv2, whose activations can make"
         " more images than latents can. Only what is found in z is written for other commands.",
     )

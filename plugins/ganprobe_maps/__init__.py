@@ -8,6 +8,7 @@ from ganprobe import (
     Analysis,
     Context,
     Field,
+    OneSite,
     Params,
     Result,
     SampleChoice,
@@ -20,9 +21,8 @@ from ganprobe import (
 class MapsParams(Params):
     """Which sample's maps are drawn, which units are marked, and how."""
 
-    site: str | None = Field(
+    site: OneSite | None = Field(
         default=None,
-        min_length=1,
         description="The site, as `ganprobe layers` names it; conv2#0-31 draws only these units."
         " May be left out where --units names one.",
     )

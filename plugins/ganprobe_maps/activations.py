@@ -120,7 +120,7 @@ def _check_flags(params: MapsParams) -> None:
 def _site(context: Context, params: MapsParams) -> tuple[SiteTensor, tuple[int, ...]]:
     """The tensor at the site, and which units of it are drawn."""
     table = context.probe.layers()
-    written = params.site or (params.units.site if params.units is not None else "")
+    written = str(params.site or (params.units.site if params.units is not None else ""))
     if not written:
         raise ParameterError(
             "no site was named; give --site, as `ganprobe layers` names it, or a set with its"

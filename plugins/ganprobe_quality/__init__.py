@@ -20,9 +20,9 @@ class QualityParams(Params):
         description="Who says how good an image is, more being better: a measure's column,"
         " 'digit-realness', 'appearance=sharpness'; or a measure of probabilities alone, 'digit':"
         " how sure it is, its largest column. With a limit, what lies beyond it is good:"
-        " 'digit>0.9', 'appearance.size<0.6'. May be given several times: the first one decides"
-        " what is kept. Without it: every measure that fits and has one column, or probabilities:"
-        " then above 0.9 is good.",
+        " 'digit>0.9', 'appearance.size<0.6'. Of several, the first one decides what is kept."
+        " Without it: every measure that fits and has one column, or probabilities: then above 0.9"
+        " is good.",
     )
     good_share: float = Field(
         default=0.5,
@@ -44,8 +44,7 @@ class QualityParams(Params):
         min_length=1,
         description="What is tried to foresee good images from the latent alone: logistic"
         " regression on its elements (one direction), curved (the same on elements, their sizes"
-        " and squares, and the norm: how far out), neighbours and mlp (regions of any shape). May"
-        " be given several times.",
+        " and squares, and the norm: how far out), neighbours and mlp (regions of any shape).",
     )
     folds: int = Field(default=5, ge=3, le=20, description="Parts of the cross-validation.")
     partitions: int = Field(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ganprobe import Analysis, Context, Field, Indices, Params, Result, hookimpl
+from ganprobe import Analysis, Context, Field, Indices, Params, Result, SpaceName, hookimpl
 
 
 class SensitivityParams(Params):
     """Which elements are moved, how far, and what is measured of the images."""
 
-    space: str = Field(
+    space: SpaceName = Field(
         default="z",
-        min_length=1,
         description="Where the elements are: z, the latent; w; or a site, as `ganprobe layers`"
         " names it, whose units are then the elements, each moved by the same amount everywhere.",
     )
@@ -49,8 +48,8 @@ class SensitivityParams(Params):
     measure: tuple[str, ...] = Field(
         default=(),
         description="What is measured of the images: digit, or one of its columns as in digit=1;"
-        " area:luminance, how much of the image each class of a segmenter covers; may be given"
-        " several times. Without it, every measure that takes these images.",
+        " area:luminance, how much of the image each class of a segmenter covers. Without it,"
+        " every measure that takes these images.",
     )
     n_shown: int = Field(
         default=24, ge=1, le=200, description="Elements that figures show, strongest first."

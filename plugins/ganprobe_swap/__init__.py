@@ -6,7 +6,18 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from ganprobe import Analysis, Context, Field, Params, Result, Samples, Units, hookimpl
+from ganprobe import (
+    Analysis,
+    Context,
+    Field,
+    MeasureName,
+    OneSite,
+    Params,
+    Result,
+    Samples,
+    Units,
+    hookimpl,
+)
 
 Strategy = Literal["greedy", "rank", "joint", "gradient", "integrated", "random"]
 
@@ -14,8 +25,8 @@ Strategy = Literal["greedy", "rank", "joint", "gradient", "integrated", "random"
 class SwapParams(Params):
     """What is swapped between whom, what is searched for and how, and on what it is tested."""
 
-    site: str = Field(
-        default="",
+    site: OneSite | None = Field(
+        default=None,
         description="Where units are swapped, as `ganprobe layers` names it: conv2, or conv2#0-31"
         " to search among some. May be left out where --units names it.",
     )
@@ -40,8 +51,8 @@ class SwapParams(Params):
     )
     transfer: tuple[str, ...] = Field(
         default=(),
-        description="Also test on pairs of another kind, as digit=0:digit=4"
-        " or 'digit=0 into digit=4', and search there; may be given several times.",
+        description="Also test on pairs of another kind, as digit=0:digit=4 or 'digit=0 into"
+        " digit=4', and search there.",
     )
     units: Units | None = Field(
         default=None,
@@ -56,18 +67,17 @@ class SwapParams(Params):
         default=("toward",),
         description="What a search drives: toward (the donor's image), away (from the source's),"
         " stay (at the source's), or a measure's column, as digit=3, or -digit=1 to lower it, or"
-        " area:luminance=dark, how much of the image a class covers; may be given several times.",
+        " area:luminance=dark, how much of the image a class covers.",
     )
     strategy: tuple[Strategy, ...] = Field(
         default=(),
         description="How: greedy and rank find a set for each pair; joint (greedy on the mean over"
         " all pairs), gradient and integrated (approximations) one set for all; random alone"
-        " searches for nothing. Random sets are always there to compare with. May be given several"
-        " times; without it: greedy, rank, joint, integrated.",
+        " searches for nothing. Random sets are always there to compare with. Without it: greedy,"
+        " rank, joint, integrated.",
     )
-    judge: str | None = Field(
+    judge: MeasureName | None = Field(
         default=None,
-        min_length=1,
         description="A measure of several columns that says what an image shows: its largest one."
         " Without it, the measure that --donor or --source names.",
     )

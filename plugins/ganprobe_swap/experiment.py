@@ -71,7 +71,7 @@ class Experiment:
     @property
     def n_among(self) -> int:
         """How many are searched and drawn among."""
-        units = Site.parse(self.params.site).units if self.params.site else None
+        units = self.params.site.units if self.params.site else None
         return self.tensor.n_units if units is None else len(units)
 
     @property
@@ -127,8 +127,8 @@ def _check_mode(context: Context) -> None:
 def _site(context: Context, params: SwapParams) -> tuple[Site, SiteTensor]:
     """The site with the units that are searched among, and the tensor there."""
     if params.units is not None:
-        params.units.at(str(Site.parse(params.site).whole) if params.site else "")
-    written = params.site or (params.units.site if params.units is not None else "")
+        params.units.at(str(params.site.whole) if params.site else "")
+    written = str(params.site or (params.units.site if params.units is not None else ""))
     if not written:
         raise ParameterError(
             "where are units swapped? Give --site, as --site conv2 (list them: ganprobe layers"

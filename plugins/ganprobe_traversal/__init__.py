@@ -11,9 +11,11 @@ from ganprobe import (
     Directions,
     Field,
     Indices,
+    MeasureName,
     Params,
     Result,
     Samples,
+    SpaceName,
     hookimpl,
 )
 
@@ -27,9 +29,8 @@ class TraversalParams(Params):
         " that stays in the prior; lerp, slerp: from each of the --through samples to the next,"
         " straight or along the sphere; loop: through them and back to the first.",
     )
-    space: str = Field(
+    space: SpaceName = Field(
         default="z",
-        min_length=1,
         description="Where points are moved: z, w, or the activations of a site, as conv2.",
     )
     dims: Indices | None = Field(
@@ -44,7 +45,7 @@ class TraversalParams(Params):
     through: tuple[Samples, ...] = Field(
         default=(),
         description="Samples that lerp, slerp and loop go through: 0,3,8, or digit=1, the first"
-        " such sample, or @mine.json; may be given several times. Without it, the first four.",
+        " such sample, or @mine.json. Without it, the first four.",
     )
     bases: int = Field(
         default=16,
@@ -69,11 +70,11 @@ class TraversalParams(Params):
         allow_inf_nan=False,
         description="Last value or step. Without it, 3 or the upper end of the prior.",
     )
-    measure: tuple[str, ...] = Field(
+    measure: tuple[MeasureName, ...] = Field(
         default=(),
         description="Follow this measure along the walks: digit, or area:luminance, how much of"
-        " the image each class of a segmenter covers; may be given several times. Without it,"
-        " every measure that takes the generator's images; none: no measure.",
+        " the image each class of a segmenter covers. Without it, every measure that takes the"
+        " generator's images; none: no measure.",
     )
     rows: int = Field(
         default=6,
@@ -89,8 +90,7 @@ class TraversalParams(Params):
     )
     animate: tuple[AnimationFormat, ...] = Field(
         default=(),
-        description="Also write what the figures show as animations; may be given several times."
-        " png is a folder of frames.",
+        description="Also write what the figures show as animations. png is a folder of frames.",
     )
     fps: float = Field(
         default=10.0, gt=0.0, le=50.0, description="Frames a second of the animations."

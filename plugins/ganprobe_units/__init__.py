@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganprobe import Analysis, Context, Field, Params, Result, hookimpl
+from ganprobe import Analysis, Context, Field, OneSite, Params, Result, hookimpl
 from ganprobe import Units as UnitsOf
 
 
 class UnitsParams(Params):
     """What is watched, over how many samples, and what is shown."""
 
-    site: str = Field(
-        min_length=1, description="The site, as `ganprobe layers` names it: conv2, conv2#0-31."
-    )
+    site: OneSite = Field(description="The site, as `ganprobe layers` names it: conv2, conv2#0-31.")
     n_samples: int = Field(
         default=1000, ge=1, le=10**12, description="Samples, counted from 0, of the seed."
     )

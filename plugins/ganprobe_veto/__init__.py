@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganprobe import Analysis, Context, Field, Params, Result, Samples, Units, hookimpl
+from ganprobe import (
+    Analysis,
+    Context,
+    Field,
+    MeasureName,
+    OneSite,
+    Params,
+    Result,
+    Samples,
+    Units,
+    hookimpl,
+)
 
 
 class VetoParams(Params):
     """Which edit is made, to which samples, and what it is compared with."""
 
-    site: str = Field(
-        default="",
+    site: OneSite | None = Field(
+        default=None,
         description="Where the edit is made: conv2. May be left out where --units names it.",
     )
     units: Units | None = Field(
@@ -58,7 +69,7 @@ class VetoParams(Params):
     n_resamples: int = Field(
         default=2000, ge=39, le=10**6, description="Bootstrap resamples of each interval."
     )
-    judge: str | None = Field(
+    judge: MeasureName | None = Field(
         default=None, description="A measure whose verdict stands under the images: digit."
     )
     n_shown: int = Field(default=5, ge=1, le=50, description="Samples whose images are shown.")

@@ -127,7 +127,8 @@ def _site_and_units(
     context: Context, params: VetoParams
 ) -> tuple[SiteTensor, tuple[int, ...] | None]:
     """The one tensor of the site, and the units that were named."""
-    written = params.site if params.units is None else params.units.at(params.site)
+    site = str(params.site or "")
+    written = site if params.units is None else params.units.at(site)
     if not written:
         raise ParameterError("--site is needed: the layer whose units are edited, as in conv2")
     table = context.probe.layers()

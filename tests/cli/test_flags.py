@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Literal, cast
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from ganprobe import Field, Indices, Params, Samples, Units, UnitSet
-from ganprobe.cli.flags import flags_of, values_of
+from ganprobe import Field, Indices, ParameterError, Params, Samples, Sites, Units, UnitSet
+from ganprobe.catalogue import find_analysis
+from ganprobe.cli.flags import flags_of, schema_of, values_of
+from ganprobe.cli.run import command as run_command
+from ganprobe.plugins import RESERVED_FLAGS
 from ganprobe.sample_choices import SampleChoice
 
 
@@ -31,6 +35,8 @@ class Everything(Params):
     orders: list[Literal[1, 2]] = Field(default_factory=list)
     way: Literal["up", "down"] | None = None
     rows: Indices = (1, 2, 3)
+    size: tuple[int, int] = (3, 5)
+    sites: Sites = Field(default=("conv?", "b"), validate_default=True)
 
 
 def parsed(*arguments: str) -> Everything:
@@ -41,8 +47,7 @@ def parsed(*arguments: str) -> Everything:
     def command(context: click.Context, /, **given: object) -> None:
         kept.append(Everything.parse(values_of(Everything, given)))
 
-    outcome = CliRunner().invoke(command, arguments)
-    assert outcome.exit_code == 0, outcome.output
+    command.main(arguments, standalone_mode=False)
     return kept[0]
 
 
@@ -88,18 +93,47 @@ def test_choices_may_be_several_or_none_and_keep_their_type() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--spaces", "z", "--spaces", "v"), "'v' is not one of 'z', 'w'"),
-        (("--orders", "3"), "'3' is not one of '1', '2'"),
-        (("--way", "left"), "'left' is not one of 'up', 'down'"),
+        (("--spaces", "z", "--spaces", "v"), "--spaces: expected z or w, got 'v'"),
+        (("--orders", "3"), "--orders: expected 1 or 2, got '3'"),
+        (("--way", "dwn"), "--way: expected up or down, got 'dwn'; nearest: down"),
+        (("--steps", "1"), "--steps: expected a whole number from 2 to 99, got '1'"),
+        (("--size", "3"), "--size: expected 2 values, written NUMBER,NUMBER, got '3'"),
     ],
 )
-def test_a_choice_that_is_none_names_those_there_are(
+def test_what_does_not_fit_is_told_as_it_is_for_forms(
     arguments: tuple[str, ...], message: str
 ) -> None:
-    command = click.Command("everything", params=list(flags_of(Everything)))
-    outcome = CliRunner().invoke(command, ["--units", "1", *arguments])
-    assert outcome.exit_code == 2
-    assert message in outcome.output
+    with pytest.raises(ParameterError) as caught:
+        parsed("--units", "1", *arguments)
+    assert str(caught.value) == message
+
+
+class Odd(Params):
+    nX: int = 1  # noqa: N815
+    class_: str = "a"
+    is_sure: bool | None = None
+    kind: Literal["a", "b"] | int = "a"
+
+
+def test_a_name_of_any_spelling_has_its_flag() -> None:
+    command = click.Command("odd", params=list(flags_of(Odd)))
+    with command.make_context("odd", ["--nX", "2", "--class", "b", "--no-is-sure"]) as context:
+        given = Odd.parse(values_of(Odd, context.params))
+    assert given == Odd(nX=2, class_="b", is_sure=False)
+
+
+def test_a_choice_that_may_be_something_else_takes_both() -> None:
+    for written, meant in (("b", "b"), ("7", 7)):
+        command = click.Command("odd", params=list(flags_of(Odd)))
+        with command.make_context("odd", ["--kind", written]) as context:
+            assert Odd.parse(values_of(Odd, context.params)).kind == meant
+
+
+def test_the_schema_is_printed_without_what_a_run_needs() -> None:
+    command = click.Command("everything", params=[*flags_of(Everything), schema_of(Everything)])
+    outcome = CliRunner().invoke(command, ["--schema"])
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.output) == Everything.json_schema()
 
 
 @pytest.mark.parametrize(
@@ -110,21 +144,37 @@ def test_a_choice_that_is_none_names_those_there_are(
         "--steps NUMBER",
         "--low NUMBER",
         "--mode [z|w]",
-        "--names NAME",
-        "--is-fast / --no-is-fast",
-        "[>= 2; <= 99; default: 9]",
+        "--names TEXT [may be repeated]",
+        "--is-fast / --no-is-fast [default: --is-fast]",
+        "[2 to 99; default: 9]",
         "[required]",
-        "[default: [0.5]]",
+        "--scales NUMBER [may be repeated; default: 0.5]",
         "--kept 3,7|@FILE",
         "--best 3,7|@FILE [default: conv2#3-5]",
         "--source SAMPLES [default: 5]",
-        "--donors SAMPLES",
-        "--spaces [z|w] [default: z, w]",
+        "--donors SAMPLES [may be repeated]",
+        "--spaces [z|w] [may be repeated; default: z, w]",
         "--orders [1|2]",
         "--way [up|down]",
         "--rows 3,7,10-20 [default: 1-3]",
+        "--size NUMBER,NUMBER [default: 3,5]",
+        "--sites SITE [may be repeated; default: conv?, b]",
     ],
 )
 def test_help_shows_values_ranges_and_defaults(line: str) -> None:
     command = click.Command("everything", params=list(flags_of(Everything)))
     assert line in " ".join(command.get_help(click.Context(command)).split())
+
+
+def test_no_analysis_can_take_the_name_of_a_flag_that_all_have() -> None:
+    group = cast("click.Group", run_command)
+    context = click.Context(group)
+    for name in ("traversal", "units"):  # one with --latents, one with --activations
+        command = group.get_command(context, name)
+        assert command is not None
+        own = find_analysis(name).Params.model_fields
+        shared = [one for one in command.params if one.name not in own]
+        assert len(shared) > 10
+        for one in shared:
+            flags = [flag.strip("-").replace("-", "_") for flag in one.opts]
+            assert {str(one.name), *flags} <= RESERVED_FLAGS, one.opts

@@ -543,7 +543,7 @@ def test_a_found_set_says_how_it_was_found_and_is_taken_up_again(tmp_path: Path)
         "greedy", 8, 0,
     )  # fmt: skip
     found.write(tmp_path / "set.json")
-    again = run(site="", units=f"@{tmp_path / 'set.json'}", top=20)
+    again = run(site=None, units=f"@{tmp_path / 'set.json'}", top=20)
     assert list(again.unit_sets) == ["rank-3"]
     assert again.unit_sets["rank-3"].units == (7, 3, 0)
     other = UnitSet((1,), "maps", {"name": "other", "weights_sha256": "0"})
@@ -553,7 +553,7 @@ def test_a_found_set_says_how_it_was_found_and_is_taken_up_again(tmp_path: Path)
 @pytest.mark.parametrize(
     ("params", "error", "reason"),
     [
-        ({"site": ""}, ParameterError, "which site"),
+        ({"site": None}, ParameterError, "which site"),
         ({"site": "maps#0-3", "units": "2"}, ParameterError, "--site maps#0-3 names units, and so"),
         ({"units": "2,8"}, ParameterError, "no unit 8 at maps: it has 8"),
         ({"units": UnitSet((1,), "conv9")}, ParameterError, "are of conv9, not of maps"),
@@ -564,7 +564,7 @@ def test_a_found_set_says_how_it_was_found_and_is_taken_up_again(tmp_path: Path)
         ({"swap_units": "9", "donor": "1"}, ParameterError, "--swap-units: no unit 9 at maps"),
         ({"measure": "area=other"}, UnknownNameError, "no column 'other'"),
         ({"site": "nothing"}, UnknownNameError, "no layer 'nothing'"),
-        ({"strength": 0}, ParameterError, "--strength: input should be greater than 0"),
+        ({"strength": 0}, ParameterError, "--strength: expected a number above 0 and at most 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -307,7 +307,7 @@ def test_all_stands_for_every_class_that_the_samples_show() -> None:
         ({"causal": ["dor"]}, UnknownNameError, "no class 'dor'.*nearest: door"),
         ({"insert_at": "0.5"}, ParameterError, "give auto, or X,Y in shares of the image"),
         ({"insert_at": "0.5,1.2"}, ParameterError, "give auto, or X,Y in shares of the image"),
-        ({"n_causal": 3}, ParameterError, "greater than or equal to 4"),
+        ({"n_causal": 3}, ParameterError, "from 4 to 100000, got 3"),
     ],
 )
 def test_what_does_not_fit_is_refused(

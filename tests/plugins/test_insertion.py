@@ -175,7 +175,7 @@ def test_levels_are_class_means_or_quantiles_or_a_number() -> None:
 
 def test_what_cannot_be_inserted_is_refused() -> None:
     with pytest.raises(ParameterError, match="which site"):
-        studied(site="")
+        studied(site=None)
     with pytest.raises(ParameterError, match="names units, and so does --units 2"):
         studied(site="maps#1")
     with pytest.raises(UnknownNameError, match="dore"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganprobe import Ablate, AreaMeasure, Context, Result, Swap, random_units, search_units
+from ganprobe import Ablate, AreaMeasure, Context, Result, Site, Swap, random_units, search_units
 from ganprobe.testing import Planted, planted_generator
 from ganprobe_ablation import Ablation, AblationParams
 from ganprobe_ablation.insertion import InsertionParams
@@ -183,7 +183,7 @@ def test_a_swapped_door_is_the_donors() -> None:
 def test_units_reports_the_dead_and_the_constant_ones(site: str) -> None:
     planted = planted_generator(seed=96)
     truth = planted.truths[site]
-    behaviour = watch_units(context_of(planted), UnitsParams(site=site, n_samples=300))
+    behaviour = watch_units(context_of(planted), UnitsParams(site=Site(site), n_samples=300))
     assert tuple(np.flatnonzero(behaviour.values.is_dead)) == truth.dead
     assert set(np.flatnonzero(behaviour.values.is_constant)) == {*truth.dead, *truth.constant}
 

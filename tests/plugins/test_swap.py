@@ -263,7 +263,7 @@ def test_a_saved_set_names_its_site_and_is_swapped_as_it_is(
     dark_and_bright: dict[str, str], tmp_path: Path
 ) -> None:
     UnitSet((7, 3), "maps").write(tmp_path / "set.json")
-    done = run(context_of(), site="", units=f"@{tmp_path / 'set.json'}", judge="bright",
+    done = run(context_of(), site=None, units=f"@{tmp_path / 'set.json'}", judge="bright",
                **dark_and_bright)  # fmt: skip
     (found,) = done.found
     assert (found.strategy, found.units.tolist(), done.n_units) == ("given", [[7, 3]], 2)
@@ -318,7 +318,7 @@ def test_overlaps_count_each_two_sets_once() -> None:
         ({"judge": "light"}, ParameterError, "'light' has one column, so that it cannot tell"),
         ({"transfer": ["bright=no"]}, ParameterError, "names no donor; write source:donor"),
         ({"site": "map"}, UnknownNameError, "no layer 'map'.*nearest: maps"),
-        ({"site": ""}, ParameterError, "where are units swapped\\? Give --site"),
+        ({"site": None}, ParameterError, "where are units swapped\\? Give --site"),
         ({"pairs": 9}, ParameterError, "stands for 4 samples, and 9 are needed"),
         ({"source": "3", "donor": "8", "pairs": 4}, ParameterError, "3 into 8 is one pair, and"),
         ({"source": "0-2", "donor": "0-2"}, ParameterError, "3 samples are to be given their own"),

@@ -380,7 +380,7 @@ def test_a_set_that_was_saved_says_its_site(tmp_path: Path) -> None:
         ({"site": "2", "region": "0.5,0,0.2,1"}, "'0.5,0,0.2,1': a box is LEFT,TOP"),
         ({"site": "2", "region": "@no.png"}, "cannot read the mask no.png"),
         ({"site": "2", "strength": 0.0}, "nothing was edited: the swap of 1 of 6 random units of"),
-        ({"site": "2", "strength": 1.5}, "--strength: input should be less than or equal to 1"),
+        ({"site": "2", "strength": 1.5}, "--strength: expected a number from 0 to 1, got 1.5"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_a_sentence(

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from ganprobe import Analysis, Context, Field, Params, Result, Samples, Units
+from ganprobe import (
+    Analysis,
+    Context,
+    Field,
+    OneSite,
+    Params,
+    Result,
+    Samples,
+    SegmenterName,
+    Units,
+)
 from ganprobe_ablation.written_levels import level_reader
 
 InsertionLevel = Annotated[str, BeforeValidator(level_reader("class-mean", "quantile"))]
@@ -16,13 +26,12 @@ InsertionLevel = Annotated[str, BeforeValidator(level_reader("class-mean", "quan
 class InsertionParams(Params):
     """What is inserted, where, what is looked for, and on which samples."""
 
-    site: str = Field(
-        default="",
+    site: OneSite | None = Field(
+        default=None,
         description="The site, as `ganprobe layers` names it: conv3. May be left out where --units"
         " is a saved set, which names it.",
     )
-    segmenter: str = Field(
-        min_length=1,
+    segmenter: SegmenterName = Field(
         description="What tells the class of each pixel, as `ganprobe plugins` names it: scenes,"
         " luminance:5.",
     )

@@ -173,7 +173,9 @@ def _optimised(study: InsertionStudy) -> str:
 def _levels(study: InsertionStudy) -> str:
     plan = study.plan
     levels = plan.levels[list(plan.units)]
-    how = "given" if plan.params.units is not None or "#" in plan.params.site else "largest IoU"
+    site = plan.params.site
+    is_given = plan.params.units is not None or (site is not None and site.units is not None)
+    how = "given" if is_given else "largest IoU"
     iou = ""
     if plan.iou is not None:
         own = plan.iou[list(plan.units)]
