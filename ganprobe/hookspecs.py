@@ -6,8 +6,8 @@ A plugin is a module named in the entry-point group ``ganprobe``; it marks its f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pluggy
 
@@ -16,11 +16,22 @@ from ganprobe.loaders import GeneratorLoader
 from ganprobe.measures import Measure
 from ganprobe.segmenters import Segmenter
 
-__all__ = ["hookimpl"]
+__all__ = ["RENAMED", "Renamed", "hookimpl"]
 
 hookspec = pluggy.HookspecMarker("ganprobe")
 hookimpl = pluggy.HookimplMarker("ganprobe")
 """Marks a plugin's implementation of a hook."""
+
+
+class Renamed(NamedTuple):
+    """What a hook is called now, and the version of ganprobe in which its older name is gone."""
+
+    name: str
+    gone_in: str
+
+
+RENAMED: Mapping[str, Renamed] = {}
+"""Older names of hooks, which still work, for one release, and are listed as deprecated."""
 
 
 @hookspec

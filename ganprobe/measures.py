@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ganprobe.errors import ParameterError, PluginError, UnknownNameError
+from ganprobe.errors import ParameterError, PluginError, UnknownNameError, blaming
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ganprobe.weight_files import Trust
 
 __all__ = ["Measure"]
 
@@ -21,18 +25,48 @@ class Measure(ABC):
     Attributes:
         name: what a user writes after ``--measure``.
         summary: one sentence for listings.
-        columns: the names of the k numbers.
+        columns: the names of the k numbers. () where they depend on an argument that has to be
+            given.
         image_shape: (channels, height, width) that it takes, or None for any.
+        argument: what may be written behind the name and a colon, as in ``"FOLDER"``; define
+            `with_argument` too. "": nothing may.
+        source: where it came from, if it is somebody's, as plain values: files with their
+            SHA-256. Part of the provenance of what it measured.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     image_shape: ClassVar[tuple[int, int, int] | None] = None
+    argument: ClassVar[str] = ""
+    source: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def measure(self, images: Tensor) -> Tensor:
         """What a subclass defines: as `__call__`, which checks what this gives."""
+
+    def with_argument(self, argument: str, trust: Trust) -> Measure:
+        """The measure that ``NAME:ARGUMENT`` stands for, its `name` the whole of it.
+
+        Args:
+            argument: what stands behind the colon; never "".
+            trust: whether files that execute code may be read, where it reads any.
+
+        Raises:
+            ParameterError: the argument does not fit, or it takes none, as here.
+        """
+        raise ParameterError(
+            f"measure {self.name!r} takes nothing behind its name, got {argument!r}; write"
+            f" {self.name}"
+        )
+
+    @property
+    def written(self) -> str:
+        """How it is written, with its argument: ``digit``, ``network:FOLDER``."""
+        if not self.argument or ":" in self.name:
+            return self.name
+        argument = f":{self.argument}"
+        return f"{self.name}[{argument}]" if self.columns else f"{self.name}{argument}"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Measure images (n, channels, height, width), float, black 0 and white 1.
@@ -41,12 +75,18 @@ class Measure(ABC):
             (n, k) on the images' device, one column for each of `columns`; no gradients.
 
         Raises:
-            PluginError: the subclass gave another shape.
+            PluginError: the subclass raised, or gave another shape.
         """
         import torch
 
-        with torch.no_grad():
+        on = f" on images {tuple(images.shape)}"
+        blamed = blaming(f"measure {self.name!r}", type(self).__module__, on=on, in_batches=True)
+        with blamed, torch.no_grad():
             values = self.measure(images)
+        if not isinstance(values, torch.Tensor):
+            raise PluginError(
+                f"measure {self.name!r} gave a {type(values).__name__}; it must give a tensor"
+            )
         expected = (len(images), len(self.columns))
         if tuple(values.shape) != expected:
             raise PluginError(

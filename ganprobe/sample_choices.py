@@ -8,6 +8,8 @@
                  those for which all of it holds; a column is written behind a dot
     digit=7 & digit-realness
                  a measure of one column alone: that is above 0
+    network:models/lenet=3 & network:models/lenet.3>0.9
+                 by somebody's classifier in a folder
     area:scenes=sky & area:scenes.door>0.01
                  mostly sky, and a door on more than 1 % of the image, by the segmenter `scenes`
     @mine.json   the latents in a file: a list of lists in JSON, an array in ``.npy``, or the
@@ -32,9 +34,9 @@ from ganprobe.indices import check_distinct, format_indices, parse_indices
 __all__ = ["Condition", "SampleChoice", "split_column"]
 
 _CONDITION = re.compile(
-    r"\s*(?P<what>area:[^=<>&]+?|[\w-]+(?:\.[^=<>&]+?)?)\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
+    r"\s*(?P<what>[\w-]+:[^=<>&]+?|[\w-]+(?:\.[^=<>&]+?)?)\s*(?P<sign>[=<>])\s*(?P<value>[^=<>&]+?)\s*"
 )
-_ALONE = re.compile(r"area:[^=<>&]+|[A-Za-z][\w-]*")
+_ALONE = re.compile(r"[A-Za-z][\w-]*(?::[^=<>&]+)?")
 _FILE = re.compile(r"(.+?\.(?:json|npy|safetensors))(?::(.*))?", re.DOTALL | re.IGNORECASE)
 _FORMS = "write 5, 0-9, a measure's finding as in digit=1, or a file of latents as in @mine.json"
 
@@ -65,8 +67,8 @@ class Condition:
             measure, column = split_column(text.strip())
             return cls(measure, ">", column or None)
         match = _CONDITION.fullmatch(text)
-        is_area = match is not None and match["what"].startswith("area:")
-        if match is None or (match["sign"] == "=" and "." in match["what"] and not is_area):
+        has_argument = match is not None and ":" in match["what"]
+        if match is None or (match["sign"] == "=" and "." in match["what"] and not has_argument):
             raise ParameterError(
                 f"{text.strip()!r} is no condition on samples; write digit=1, digit.1>0.9 or"
                 " digit-realness>0"
@@ -90,18 +92,20 @@ class Condition:
 def split_column(text: str) -> tuple[str, str]:
     """A measure and its column as they stand before a ``<`` or ``>``; "" where none is named.
 
-    The column stands behind the first dot; where there is a segmenter's argument, which may be the
-    name of a file, behind the last.
+    The column stands behind the first dot; where there is an argument, which may be the name of a
+    file, behind the last, and there is no ``/`` in it.
 
     Example:
         >>> split_column("digit-shape.slant"), split_column("digit-realness")
         (('digit-shape', 'slant'), ('digit-realness', ''))
         >>> split_column("area:scenes.tree"), split_column("area:painted:mask.png.red")
         (('area:scenes', 'tree'), ('area:painted:mask.png', 'red'))
+        >>> split_column("network:models/lenet.3"), split_column("network:../models/lenet")
+        (('network:models/lenet', '3'), ('network:../models/lenet', ''))
     """
-    has_argument = text.startswith("area:") and text.count(":") > 1
+    has_argument = ":" in text.removeprefix("area:")
     measure, dot, column = text.rpartition(".") if has_argument else text.partition(".")
-    return (measure, column) if dot else (text, "")
+    return (measure, column) if dot and "/" not in column else (text, "")
 
 
 def _limit(value: str, text: str) -> float:

@@ -12,14 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from ganprobe.errors import (
-    GanprobeError,
     NotDifferentiableError,
     ParameterError,
     PluginError,
     ShapeError,
     UnknownNameError,
-    is_out_of_memory,
-    line_of_plugin,
+    blaming,
 )
 from ganprobe.measures import Measure
 
@@ -126,19 +124,10 @@ class Segmenter(ABC):
                 f"segmenter {self.name!r} takes images (n, {', '.join(map(str, shape))}), got"
                 f" {tuple(images.shape)}"
             )
-        try:
-            with torch.no_grad():
-                masks = self.segment(images)
-        except GanprobeError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            where = line_of_plugin(error, type(self).__module__)
-            raise PluginError(
-                f"segmenter {self.name!r} raised {type(error).__name__} on images"
-                f" {tuple(images.shape)}: {error}{where}"
-            ) from error
+        on = f" on images {tuple(images.shape)}"
+        blamed = blaming(f"segmenter {self.name!r}", type(self).__module__, on=on, in_batches=True)
+        with blamed, torch.no_grad():
+            masks = self.segment(images)
         self._check_masks(masks, images)
         return masks
 

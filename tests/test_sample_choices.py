@@ -44,6 +44,10 @@ def test_numbers_keep_their_order(text: str, indices: tuple[int, ...]) -> None:
         ("area:luminance:3 = dark", Condition("area:luminance:3", "=", "dark")),
         ("area:edges:12.5=flat", Condition("area:edges:12.5", "=", "flat")),
         ("area:edges:12.5.flat<0.9", Condition("area:edges:12.5", "<", "flat", 0.9)),
+        ("network:models/lenet.v2=3", Condition("network:models/lenet.v2", "=", "3")),
+        ("network:models/lenet.3>0.9", Condition("network:models/lenet", ">", "3", 0.9)),
+        ("network:../models/judge>0.9", Condition("network:../models/judge", ">", None, 0.9)),
+        ("network:../models/judge", Condition("network:../models/judge", ">", None, 0.0)),
         ("area:painted:my mask.png.red>0", Condition("area:painted:my mask.png", ">", "red", 0.0)),
     ],
 )

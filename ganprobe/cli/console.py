@@ -14,7 +14,14 @@ import click
 if TYPE_CHECKING:
     from ganprobe.progress import Bar
 
-__all__ = ["command_line", "print_json", "print_table", "progress"]
+__all__ = ["command_line", "print_json", "print_table", "progress", "say", "width"]
+
+_WIDTH_OF_A_PIPE = 200  # it has none; leave lines whole
+
+
+def say(sentence: str) -> None:
+    """Tell the user something beside the results, on standard error."""
+    click.echo(f"ganprobe: {' '.join(sentence.split())}", err=True)
 
 
 def print_json(value: object) -> None:
@@ -35,10 +42,15 @@ def print_table(
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 200  # a pipe has no width; leave lines whole
-    console.print(table)
+    Console(markup=False, highlight=False, width=width()).print(table)
+
+
+def width() -> int:
+    """Of lines on standard output, in letters."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else _WIDTH_OF_A_PIPE
 
 
 @contextmanager
