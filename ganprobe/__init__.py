@@ -42,6 +42,8 @@ __all__ = [
     "Context",
     "ContextEffect",
     "ContextMap",
+    "DescribedNetwork",
+    "Description",
     "DirectionSet",
     "Directions",
     "Dissection",
@@ -50,9 +52,11 @@ __all__ = [
     "DissectionSettings",
     "Extent",
     "Factorisation",
+    "FactoryError",
     "Field",
     "Figure",
     "FileImage",
+    "Fitted",
     "ForwardError",
     "FoundUnits",
     "GanprobeError",
@@ -70,6 +74,8 @@ __all__ = [
     "LayerTable",
     "LearnedMap",
     "Measure",
+    "MeasureColumn",
+    "MeasureName",
     "MeasuredSweep",
     "ModelName",
     "NotATensorError",
@@ -77,12 +83,14 @@ __all__ = [
     "NotFiniteError",
     "NotRecordedError",
     "NotReplayableError",
+    "OneSite",
     "OptimisedUnits",
     "OutputExistsError",
     "Overlap",
     "OverwrittenError",
     "PairedEffects",
     "ParameterError",
+    "ParameterType",
     "Params",
     "Patch",
     "Places",
@@ -101,6 +109,7 @@ __all__ = [
     "Samples",
     "Scale",
     "Segmenter",
+    "SegmenterName",
     "Session",
     "ShapeError",
     "Share",
@@ -108,20 +117,28 @@ __all__ = [
     "Site",
     "SiteError",
     "SiteNotReachedError",
+    "SiteSet",
     "SiteTensor",
+    "Sites",
     "Space",
+    "SpaceName",
     "StatisticsSettings",
     "StoreError",
+    "StyleGenerator",
     "Swap",
     "Sweep",
     "Table",
+    "Trust",
     "UnitSet",
     "UnitStatistics",
     "UnitSummary",
     "UnitValues",
     "Units",
     "UnknownNameError",
+    "UntrustedError",
     "UsageError",
+    "Weights",
+    "WeightsError",
     "__version__",
     "associations",
     "attribute_boundary",
@@ -139,20 +156,24 @@ __all__ = [
     "draw_image_grid",
     "effective_number",
     "extreme_rows",
+    "file_kind",
     "find_image_files",
     "find_measure",
     "find_segmenter",
     "fit_predictor",
+    "fit_weights",
     "frames_of",
     "gather_changes",
     "hookimpl",
     "information_quality",
     "insertion_levels",
+    "is_style_network",
     "jvp_images",
     "kernel_levels",
     "learned_map",
     "lerp",
     "load",
+    "load_described_network",
     "luminance",
     "mark_area",
     "mean_interval",
@@ -165,10 +186,12 @@ __all__ = [
     "principal_components",
     "random_units",
     "ratio_of_means",
+    "read_description",
     "read_image",
     "read_images",
     "read_pixels",
     "read_region",
+    "read_weights",
     "renormalised",
     "search_units",
     "share",
@@ -176,6 +199,7 @@ __all__ = [
     "slerp",
     "small_step",
     "store_statistics",
+    "style_generator",
 ]
 
 if TYPE_CHECKING:
@@ -248,6 +272,7 @@ if TYPE_CHECKING:
     )
     from ganprobe.engine import Session
     from ganprobe.errors import (
+        FactoryError,
         ForwardError,
         GanprobeError,
         NotATensorError,
@@ -264,7 +289,9 @@ if TYPE_CHECKING:
         SiteNotReachedError,
         StoreError,
         UnknownNameError,
+        UntrustedError,
         UsageError,
+        WeightsError,
     )
     from ganprobe.factorisation import Factorisation, LearnedMap, closed_form, learned_map
     from ganprobe.generators import Generator
@@ -290,9 +317,29 @@ if TYPE_CHECKING:
     from ganprobe.latents import Latents, LatentSpace
     from ganprobe.layers import Layer, LayerTable
     from ganprobe.loaders import GeneratorLoader
+    from ganprobe.loading import (
+        DescribedNetwork,
+        Description,
+        load_described_network,
+        read_description,
+    )
     from ganprobe.measures import Measure
     from ganprobe.overlays import mark_area
-    from ganprobe.params import Directions, Field, Indices, Params, Samples, Units
+    from ganprobe.params import (
+        Directions,
+        Field,
+        Indices,
+        MeasureColumn,
+        MeasureName,
+        OneSite,
+        ParameterType,
+        Params,
+        Samples,
+        SegmenterName,
+        Sites,
+        SpaceName,
+        Units,
+    )
     from ganprobe.prediction import ModelName, Predictability, fit_predictor, predictability
     from ganprobe.probe import Probe
     from ganprobe.provenance import Provenance
@@ -304,14 +351,17 @@ if TYPE_CHECKING:
     from ganprobe.sample_choices import SampleChoice
     from ganprobe.search import FoundUnits, RandomUnits, Recall, random_units, search_units
     from ganprobe.segmenters import AreaMeasure, Segmenter
+    from ganprobe.site_sets import SiteSet
     from ganprobe.sites import Site, SiteTensor
     from ganprobe.spaces import Extent, Space
     from ganprobe.statistics import StatisticsSettings, UnitStatistics, UnitSummary
     from ganprobe.store import ActivationDataset, ActivationStore, merge_stores
     from ganprobe.stored_statistics import store_statistics
+    from ganprobe.style import StyleGenerator, is_style_network, style_generator
     from ganprobe.sweeps import How, MeasuredSweep, Refusal, Sweep, UnitValues
     from ganprobe.tones import luminance
     from ganprobe.unit_sets import UnitSet
+    from ganprobe.weight_files import Fitted, Trust, Weights, file_kind, fit_weights, read_weights
 
 _HOMES = {
     "analysis": (
@@ -394,6 +444,7 @@ _HOMES = {
     ),
     "engine": ("Session",),
     "errors": (
+        "FactoryError",
         "ForwardError",
         "GanprobeError",
         "NotATensorError",
@@ -410,7 +461,9 @@ _HOMES = {
         "SiteNotReachedError",
         "StoreError",
         "UnknownNameError",
+        "UntrustedError",
         "UsageError",
+        "WeightsError",
     ),
     "factorisation": (
         "Factorisation",
@@ -459,14 +512,27 @@ _HOMES = {
         "LayerTable",
     ),
     "loaders": ("GeneratorLoader",),
+    "loading": (
+        "DescribedNetwork",
+        "Description",
+        "load_described_network",
+        "read_description",
+    ),
     "measures": ("Measure",),
     "overlays": ("mark_area",),
     "params": (
         "Directions",
         "Field",
         "Indices",
+        "MeasureColumn",
+        "MeasureName",
+        "OneSite",
+        "ParameterType",
         "Params",
         "Samples",
+        "SegmenterName",
+        "Sites",
+        "SpaceName",
         "Units",
     ),
     "prediction": (
@@ -499,6 +565,7 @@ _HOMES = {
         "AreaMeasure",
         "Segmenter",
     ),
+    "site_sets": ("SiteSet",),
     "sites": (
         "Site",
         "SiteTensor",
@@ -518,6 +585,11 @@ _HOMES = {
         "merge_stores",
     ),
     "stored_statistics": ("store_statistics",),
+    "style": (
+        "StyleGenerator",
+        "is_style_network",
+        "style_generator",
+    ),
     "sweeps": (
         "How",
         "MeasuredSweep",
@@ -527,6 +599,14 @@ _HOMES = {
     ),
     "tones": ("luminance",),
     "unit_sets": ("UnitSet",),
+    "weight_files": (
+        "Fitted",
+        "Trust",
+        "Weights",
+        "file_kind",
+        "fit_weights",
+        "read_weights",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,9 +19,10 @@ class GeneratorLoader:
     Args:
         name: what a user writes: ``ganprobe.load(name)``.
         summary: one sentence for ``ganprobe generators``.
-        make: builds the `Generator`; called only when it is loaded.
+        make: builds the `Generator`; called only when it is loaded. Its keyword arguments, if it
+            has any, are given with ``--set name=value``.
     """
 
     name: str
     summary: str
-    make: Callable[[], Generator]
+    make: Callable[..., Generator]

@@ -17,7 +17,8 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/__init__.py"
 
 ROWS = [
     {"errors"},
-    {"indices", "nested", "progress", "selection_files", "transfer"},
+    {"indices", "nested", "progress", "selection_files", "surroundings", "transfer"},
+    {"weight_files"},
     {
         "animations",
         "components",
@@ -33,15 +34,17 @@ ROWS = [
         "tones",
         "unit_sets",
     },
-    {"association", "boundaries", "calls", "classes", "params", "sites", "latents", "provenance"},
+    {"association", "boundaries", "calls", "classes", "sites", "latents", "provenance"},
     {"latent_sets", "prediction"},
     {"latent_files"},
     {"layers", "recordings"},
+    {"site_sets"},
+    {"params"},
     {"interventions"},
     {"engine"},
     {"runs", "normalisation"},
     {"generators", "measures", "store"},
-    {"forwards", "placement", "segmenters", "statistics"},
+    {"forwards", "placement", "segmenters", "statistics", "style"},
     {"recorder"},
     {"replay"},
     {"sweeps"},
@@ -53,9 +56,11 @@ ROWS = [
     {"analysis", "stored_statistics"},
     {"hookspecs"},
     {"plugins"},
-    {"catalogue"},
-    {"testing"},
+    {"archives"},
+    {"loading"},
+    {"catalogue", "scaffold"},
     {"cli"},
+    {"testing"},
     {"__main__"},
 ]
 ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganprobe.cli.about import conditions, times
 from ganprobe.cli.console import print_json, print_table
+from ganprobe.cli.loading import GeneratorCommand, load_from_flags, loader_flags
 
 if TYPE_CHECKING:
     from ganprobe.layers import Layer
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(name="layers", short_help="List where a generator can be probed.")
+@click.command(
+    name="layers", short_help="List where a generator can be probed.", cls=GeneratorCommand
+)
 @click.argument("generator")
 @click.argument("sites", nargs=-1, metavar="[SITE]...")
 @click.option("--inputs", is_flag=True, help="Also list what each layer is given.")
@@ -26,8 +30,14 @@ __all__ = ["command"]
     "--replay", is_flag=True, help="Also print what a sweep from SITE computes again, and why."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@loader_flags
 def command(
-    generator: str, sites: tuple[str, ...], inputs: bool, replay: bool, as_json: bool
+    generator: str,
+    sites: tuple[str, ...],
+    inputs: bool,
+    replay: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """List the sites of GENERATOR: where its activations can be recorded and edited.
 
@@ -45,18 +55,21 @@ def command(
       ganprobe layers digits --inputs
       ganprobe layers digits conv2 --replay
       ganprobe layers digits --json
+      ganprobe layers my_models.gan:Generator --weights gan.safetensors --set width=64
+      ganprobe layers path/to/model-folder
     """
-    from ganprobe.catalogue import load
     from ganprobe.probe import Probe
 
     if replay and (as_json or not sites):
         raise click.UsageError("--replay goes with a SITE and without --json")
-    probe = Probe(load(generator))
+    probe = Probe(load_from_flags(generator, given))
     layers = _listed(probe, sites, inputs=inputs)
     if as_json:
         print_json([_as_json(layer) for layer in layers])
         return
-    click.echo(_heading(probe))
+    for line in conditions(probe):
+        click.echo(line)
+    click.echo()
     columns = ("site", "type", "units", "map", "dtype", "calls", "parameters", "note")
     rows = (row for layer in layers for row in _rows(layer))
     print_table(columns, rows, numbers=("units", "calls", "parameters"))
@@ -77,25 +90,13 @@ def _listed(probe: Probe, sites: Sequence[str], *, inputs: bool) -> list[Layer]:
     return listed
 
 
-def _heading(probe: Probe) -> str:
-    generator = probe.generator
-    space = generator.latent_space
-    low, high = generator.image_range
-    n_parameters = sum(parameter.numel() for parameter in generator.module.parameters())
-    return (
-        f"{generator.name}: {space.distribution} latents {_times(space.shape)} -> images"
-        f" {_times(probe.image_shape)} in [{low:g}, {high:g}], {n_parameters:,} parameters"
-        f"{', draws noise in its forward' if probe.layers().draws_noise else ''}\n"
-    )
-
-
 def _rows(layer: Layer) -> Iterator[tuple[str, ...]]:
     for tensor in layer.tensors:
         yield (
             str(tensor.site),
             layer.kind,
             str(tensor.n_units),
-            _times(tensor.spatial_shape),
+            times(tensor.spatial_shape),
             tensor.dtype,
             str(layer.calls),
             f"{layer.n_parameters:,}",
@@ -133,7 +134,3 @@ def _as_json(layer: Layer) -> dict[str, Any]:
         "aliases": list(layer.aliases),
         "sites": tensors,
     }
-
-
-def _times(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -11,6 +11,12 @@ import click
 
 from ganprobe.cli import flags
 from ganprobe.cli.console import command_line, progress
+from ganprobe.cli.loading import (
+    GeneratorCommand,
+    load_from_flags,
+    loader_flags,
+    trust_from_flags,
+)
 from ganprobe.errors import ParameterError
 from ganprobe.sample_choices import SampleChoice
 from ganprobe.unit_sets import UnitSet
@@ -36,7 +42,9 @@ class _ShareType(click.ParamType[tuple[int, int]]):
         return int(match[1]), int(match[2])
 
 
-@click.command(name="record", short_help="Record activations into an HDF5 file.")
+@click.command(
+    name="record", short_help="Record activations into an HDF5 file.", cls=GeneratorCommand
+)
 @click.argument("generator")
 @click.option(
     "--site",
@@ -90,7 +98,7 @@ class _ShareType(click.ParamType[tuple[int, int]]):
 @click.option(
     "--resume", is_flag=True, help="Go on with --output if it is there, at the very same values."
 )
-@flags.normalisation
+@loader_flags
 @flags.device
 @flags.force
 def command(
@@ -107,9 +115,9 @@ def command(
     compression: Any,
     shard: tuple[int, int] | None,
     resume: bool,
-    normalisation: Any,
     device: str | None,
     force: bool,
+    **given: Any,
 ) -> None:
     """Record activations of GENERATOR at one or more sites into an HDF5 file.
 
@@ -131,18 +139,17 @@ def command(
       torchrun --nproc-per-node 2 -m ganprobe record digits --site conv2 --samples 50000 \\
           --output digits.h5
     """
-    from ganprobe.catalogue import load
     from ganprobe.probe import Probe
     from ganprobe.store import ActivationStore
 
     if units is not None:
         sites = tuple(_with_units(site, UnitSet.parse(units)) for site in sites)
     shard = shard or _share_of_torchrun()
-    loaded = load(generator, normalisation=normalisation)
+    loaded = load_from_flags(generator, given)
     probe = Probe(loaded, device=device or _device_of_torchrun())
     was_complete = resume and _is_complete(output, shard)
     written = probe.record(
-        samples if latents is None else _chosen(probe, latents, samples, seed),
+        samples if latents is None else _chosen(probe, latents, samples, seed, given),
         sites,
         output,
         seed=seed,
@@ -168,9 +175,11 @@ def command(
     )
 
 
-def _chosen(probe: Probe, latents: str, n_samples: int, seed: int) -> Latents:
+def _chosen(
+    probe: Probe, latents: str, n_samples: int, seed: int, given: dict[str, Any]
+) -> Latents:
     """The first samples of a choice."""
-    from ganprobe.catalogue import find_measure
+    from ganprobe.catalogue import FoundMeasures
     from ganprobe.chosen_samples import choose_latents
 
     choice = SampleChoice.parse(latents)
@@ -180,7 +189,7 @@ def _chosen(probe: Probe, latents: str, n_samples: int, seed: int) -> Latents:
         n_samples,
         skip=0,
         seed=seed,
-        find_measure=find_measure,
+        find_measure=FoundMeasures(trust_from_flags(given)),
         progress=progress,
     )
 

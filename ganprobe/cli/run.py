@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import inspect
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ganprobe.cli import flags
-from ganprobe.cli.console import command_line, progress
+from ganprobe.cli.console import command_line, progress, say
+from ganprobe.cli.loading import (
+    GeneratorCommand,
+    load_from_flags,
+    loader_flags,
+    trust_from_flags,
+)
 
 __all__ = ["command"]
 
@@ -26,17 +33,26 @@ class _Analyses(click.Group):
 
         return _command(find_analysis(cmd_name))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the analyses without making the flags of each, which takes longer."""
+        from ganprobe.plugins import plugins
+
+        offered = [analysis for plugin in plugins() for analysis in plugin.analyses]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted((one.name, one.summary) for one in offered))
+
 
 @click.group(name="run", short_help="Run an analysis on a generator.", cls=_Analyses)
 def command() -> None:
     """Run an analysis on a generator and write its result to a folder.
 
-    The folder gets result.json (findings, tables, how it was made), result.h5 (arrays; xarray
-    opens it), figures/*.png, and what was found for other commands to take: units/*.json,
-    latents/*.json, directions/*.safetensors.
+    Without --output that is out/ANALYSIS-GENERATOR. The folder gets result.json (findings,
+    tables, how it was made), result.h5 (arrays; xarray opens it), figures/*.png, and what was
+    found for other commands to take: units/*.json, latents/*.json, directions/*.safetensors.
 
     \b
     Examples:
+      ganprobe run traversal digits
       ganprobe run traversal digits --output out/traversal
       ganprobe run traversal --help
     """
@@ -51,17 +67,22 @@ def _command(analysis: type[Any]) -> click.Command:
     for option in (
         flags.force,
         *own,
-        flags.normalisation,
+        loader_flags,
         flags.device,
         flags.seed,
         flags.output_folder,
     ):
         run = option(run)
     shared: list[click.Parameter] = list(reversed(getattr(run, "__click_params__", [])))
-    return click.Command(
+    return GeneratorCommand(
         analysis.name,
         callback=run,
-        params=[click.Argument(["generator"]), *flags.flags_of(analysis.Params), *shared],
+        params=[
+            click.Argument(["generator"]),
+            *flags.flags_of(analysis.Params),
+            *shared,
+            flags.schema_of(analysis.Params),
+        ],
         help=_help(analysis),
         short_help=analysis.summary,
     )
@@ -78,11 +99,10 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
 
     from ganprobe.analysis import Context, run_analysis
     from ganprobe.catalogue import (
-        every_measure,
+        FoundMeasures,
         every_segmenter,
-        find_measure,
         find_segmenter,
-        load,
+        working_measures,
     )
     from ganprobe.probe import Probe
     from ganprobe.result_files import result_folder
@@ -91,19 +111,21 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
     written = given.get("latents")
     chosen = None if written is None else SampleChoice.parse(written)
 
-    with result_folder(given["output"], overwrite=given["force"]) as folder:
-        loaded = load(generator, normalisation=given["normalisation"])
+    output = given["output"] or flags.default_folder(analysis.name, generator)
+    with result_folder(output, overwrite=given["force"]) as folder:
+        loaded = load_from_flags(generator, given)
         probe = Probe(loaded, device=given["device"])
         store = given.get("activations")
+        measures = FoundMeasures(trust_from_flags(given))
         context = Context(
             probe,
             given["seed"],
-            find_measure,
+            measures,
             progress=progress,
             activations_file=store,
-            list_measures=every_measure,
+            list_measures=lambda: working_measures(probe.image_shape, say),
             chosen=chosen,
-            find_segmenter=find_segmenter,
+            find_segmenter=partial(find_segmenter, find_measure=measures),
             list_segmenters=every_segmenter,
         )
         with closing(context):
@@ -113,6 +135,8 @@ def _run(analysis: type[Any], generator: str, given: dict[str, Any]) -> None:
                 parameters["activations"] = context.activations_json()
             if chosen is not None:
                 parameters["latents"] = str(chosen)
+            if sources := measures.to_json():
+                parameters["measures"] = sources
         provenance = probe.provenance(parameters, seed=context.seed, command=command_line())
         files = folder.save(result, analysis=analysis.name, provenance=provenance)
     for finding in result.findings:

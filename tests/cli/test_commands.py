@@ -176,10 +176,10 @@ WRONG = {
         "no latent dimension 999: there are 10, numbered 0-9",
     ),
     "no such measure": ((*TRAVERSE, "--measure", "digits"), "no measure 'digits'; nearest: digit"),
-    "no number": ((*TRAVERSE[:-1], "many"), "--steps: input should be a valid integer"),
-    "too few steps": ((*TRAVERSE[:-1], "1"), "--steps: input should be greater than or equal to 2"),
+    "no number": ((*TRAVERSE[:-1], "many"), "a whole number from 2 to 10000, got 'many'"),
+    "too few steps": ((*TRAVERSE[:-1], "1"), "--steps: expected a whole number from 2 to 10000"),
     "range that runs down": ((*TRAVERSE, "--low", "4"), "--low must be below --high, got 4 and 3"),
-    "endless range": ((*TRAVERSE, "--high", "inf"), "--high: input should be a finite number"),
+    "endless range": ((*TRAVERSE, "--high", "inf"), "--high: expected a number, got 'inf'"),
     "too many samples": (
         ("record", "digits", "--site", "conv2", "--samples", "99999999999999999999"),
         "is not in the range",
