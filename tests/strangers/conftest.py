@@ -1,0 +1,3 @@
+"""The distributions beside this are strangers': nothing of them is collected here."""
+
+collect_ignore_glob = ["*/*"]

@@ -1,0 +1,1 @@
+"""Lanterns in the dark."""
