@@ -44,6 +44,8 @@ def test_generators_are_listed(ganprobe_command: Command) -> None:
     for one in listed:
         assert one["plugin"] == "zoo"
         assert one["summary"] in table
+    assert "ganprobe generators --help says what else can be given" in table
+    assert "hf:owner/name" in ganprobe_command("generators", "--help").out
 
 
 def test_plugins_are_listed_with_what_they_offer(ganprobe_command: Command) -> None:
