@@ -47,7 +47,7 @@ def slow(*values: object) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
-each_compression = pytest.mark.parametrize("compression", COMPRESSIONS)
+each_compression = pytest.mark.parametrize("compression", ["none", "zstd", slow("lz4")])
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_a_recording_cut_off_at_any_write_is_whole(
     assert (played / "a.h5").read_bytes() == (folder / "a.h5").read_bytes()  # all was on the tape
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd", slow("lz4")])
+@pytest.mark.parametrize("compression", ["none", slow("zstd"), slow("lz4")])
 @pytest.mark.parametrize(("n_samples", "page"), [(16, 64), slow(200, 4096)])
 def test_a_recording_in_small_parts_cut_off_at_any_write_is_whole(
     shattered: Recipe,
@@ -226,7 +226,7 @@ def test_a_recording_in_small_parts_cut_off_at_any_write_is_whole(
     )
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd", slow("lz4")])
+@pytest.mark.parametrize("compression", ["none", slow("zstd"), slow("lz4")])
 @pytest.mark.parametrize("n_cuts", [2, slow(12)])
 def test_a_recording_that_goes_on_is_whole_wherever_it_is_cut_off_again(
     shattered: Recipe,
