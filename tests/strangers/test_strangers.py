@@ -205,12 +205,12 @@ def check_running(environment: Environment) -> None:
         "the working folder was changed",
     ):
         assert re.search(told, said), said
-    faulty = ("glow", "digits", "--measure", "faulty")
+    faulty = ("glow", "digits", "--measure", "faulty", "--output", "out/faulty")
     said = environment.run("ganprobe", "run", *faulty, status=1)
     raised = r"measure 'faulty' raised RuntimeError on images .*bad_manners\.py:\d+\)"
     assert re.search(raised, said), said
-    for name in ("raising", "clinging", "glow"):
-        assert not (environment.folder / "out" / f"{name}-digits" / "result.json").exists()
+    for name in ("raising-digits", "clinging-digits", "faulty"):
+        assert not (environment.folder / "out" / name / "result.json").exists()
     said = environment.run("ganprobe", "run", "from-the-future", "digits", status=2)
     assert "plugin 'from-the-future' (from-the-future 1.0) failed: from-the-future" in said
 
