@@ -201,8 +201,24 @@ def line_of_plugin(error: BaseException, module: str) -> str:
     return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
 
 
-def is_interruption(error: BaseException) -> bool:
-    """Whether somebody wants the process to end, and no plugin may be blamed or go on."""
+def interruption_in(error: BaseException) -> BaseException | None:
+    """What says that somebody wants the process to end: the error, or what it was raised from.
+
+    A library that is interrupted while it is imported makes an ImportError of that.
+
+    Example:
+        >>> failed = ImportError("initialization failed")
+        >>> failed.__cause__ = KeyboardInterrupt()
+        >>> interruption_in(failed)
+        KeyboardInterrupt()
+    """
+    cause: BaseException | None = error
+    while cause is not None and not _is_interruption(cause):
+        cause = cause.__cause__
+    return cause
+
+
+def _is_interruption(error: BaseException) -> bool:
     is_of_ganprobe = type(error).__module__.split(".")[0] == "ganprobe"
     is_told = not isinstance(error, Exception) and is_of_ganprobe  # by a signal
     return is_told or isinstance(error, KeyboardInterrupt | GeneratorExit)
@@ -232,8 +248,10 @@ def blaming(what: str, module: str, *, on: str = "", in_batches: bool = False) -
     except GanprobeError:
         raise
     except BaseException as error:
-        if is_interruption(error) or (in_batches and is_out_of_memory(error)):
+        if in_batches and is_out_of_memory(error):
             raise
+        if (ended := interruption_in(error)) is not None:
+            raise ended from None
         where = line_of_plugin(error, module)
         raise PluginError(f"{what} raised {type(error).__name__}{on}: {error}{where}") from error
 

@@ -145,6 +145,17 @@ def test_an_interruption_goes_through_and_leaves_nothing(context: Context) -> No
     assert not context.generator.module.get_submodule("2")._forward_hooks
 
 
+def test_an_interruption_stays_one_where_a_library_makes_an_error_of_it(context: Context) -> None:
+    def import_something(_: Context) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:  # as a library of C++ does that is being imported
+            raise ImportError("initialization failed") from interrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_analysis(analysis_that(import_something), context, Params())
+
+
 def test_probing_and_measuring_leave_nothing(context: Context) -> None:
     def probe(context: Context) -> None:
         latents = context.generator.sample(2)

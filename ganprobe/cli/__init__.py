@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from ganprobe.cli.app import ganprobe
-from ganprobe.errors import GanprobeError
+from ganprobe.errors import GanprobeError, interruption_in
 
 __all__ = ["main"]
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
     try:
-        sys.exit(ganprobe.main(given, prog_name="ganprobe", standalone_mode=False) or 0)
+        sys.exit(_status_of(given))
     except click.exceptions.NoArgsIsHelpError as shown:
         click.echo(shown.format_message())
         sys.exit(2)
@@ -49,6 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             " where)",
             1,
         )
+
+
+def _status_of(given: list[str]) -> int:
+    """Carry a command out; an interruption stays one, whatever a library made of it."""
+    try:
+        return ganprobe.main(given, prog_name="ganprobe", standalone_mode=False) or 0
+    except Exception as error:
+        ended = interruption_in(error)
+        if ended is None:
+            raise
+        raise ended from None
 
 
 _ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

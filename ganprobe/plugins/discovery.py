@@ -14,7 +14,7 @@ from typing import Any
 import pluggy
 
 from ganprobe import hookspecs
-from ganprobe.errors import PluginError, is_interruption, line_of_plugin, nearest_names
+from ganprobe.errors import PluginError, interruption_in, line_of_plugin, nearest_names
 from ganprobe.plugins.hooks import find_hooks, offers_of
 from ganprobe.plugins.imports import Watched, watched
 from ganprobe.plugins.offers import Claims
@@ -148,8 +148,8 @@ class _Loading:
         try:
             self._carry_out(manager, claims)
         except BaseException as error:
-            if is_interruption(error):
-                raise
+            if (ended := interruption_in(error)) is not None:
+                raise ended from None
             self._tell(state="failed", reason=_reason(error, self.record))
         self._tell(deprecations=tuple(self.seen.deprecations), notes=tuple(self.seen.notes))
         return self.record
