@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganprobe.errors import WeightsError
+from ganprobe.weight_files import DAMAGED_ZIP
 
 __all__ = ["first_risk"]
 
@@ -60,7 +61,7 @@ def _codes(path: Path) -> Iterator[tuple[str, str]]:
                 if name.lower().endswith(".py"):
                     place = name[name.find("code/") :] if "code/" in name else name
                     yield place, archive.read(entry).decode("utf-8", "replace")
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED_ZIP as error:
         raise WeightsError(
             f"the code in {path} cannot be read: {error}; save or download it again"
         ) from error

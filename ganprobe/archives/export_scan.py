@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from ganprobe.errors import WeightsError
+from ganprobe.weight_files import DAMAGED_ZIP
 
 __all__ = ["first_risk"]
 
@@ -50,7 +51,7 @@ def first_risk(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return next(_risks(archive), "")
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+    except DAMAGED_ZIP as error:
         raise WeightsError(
             f"{path} is no torch.export archive that can be read: {error}; save or download it"
             " again"

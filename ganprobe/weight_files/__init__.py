@@ -7,13 +7,14 @@ Importing it imports no torch. `file_kind` says what a file is; `read_weights` g
 
 from ganprobe.weight_files.code_folders import code_on_path
 from ganprobe.weight_files.fitting import Fitted, fit_weights
-from ganprobe.weight_files.kinds import FileKind, file_kind
+from ganprobe.weight_files.kinds import DAMAGED_ZIP, FileKind, file_kind
 from ganprobe.weight_files.nvidia import is_nvidia, read_nvidia
 from ganprobe.weight_files.reading import read_module, read_weights
 from ganprobe.weight_files.trust import Trust, sha256_of
 from ganprobe.weight_files.weights import WeightFormat, Weights
 
 __all__ = [
+    "DAMAGED_ZIP",
     "FileKind",
     "Fitted",
     "Trust",

@@ -11,13 +11,14 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal, cast
 
 from ganprobe.errors import UsageError, WeightsError, nearest_names
 from ganprobe.weight_files.pickle_names import is_legacy_pytorch, is_pickle
 
-__all__ = ["BROKEN_ZIP", "FileKind", "file_kind"]
+__all__ = ["BROKEN_ZIP", "DAMAGED_ZIP", "FileKind", "file_kind"]
 
 FileKind = Literal[
     "safetensors", "pytorch", "pytorch-legacy", "torchscript", "export", "pickle", "index"
@@ -33,6 +34,9 @@ BROKEN_ZIP = (
     struct.error,
 )
 """What opening a damaged ZIP archive may raise."""
+
+DAMAGED_ZIP = (*BROKEN_ZIP, zlib.error, EOFError, RuntimeError)
+"""What reading one may raise besides."""
 
 _HEAD = 4096
 _LONGEST_HEADER = 100_000_000  # of a safetensors file, as its library has it

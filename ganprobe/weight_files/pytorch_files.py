@@ -13,13 +13,12 @@ import io
 import pickle
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ganprobe.errors import WeightsError
-from ganprobe.weight_files.kinds import BROKEN_ZIP, FileKind
+from ganprobe.weight_files.kinds import DAMAGED_ZIP, FileKind
 from ganprobe.weight_files.pickle_names import code_named
 from ganprobe.weight_files.trust import Trust
 
@@ -118,7 +117,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (*BROKEN_ZIP, zlib.error, EOFError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         raise WeightsError(f"{path} is damaged: {error}; download or save it again") from error
 
 

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from archived_modules import LATENT, MODULES, built, exported, scripted, traced
 from ganprobe import ForwardError, Trust, UntrustedError, WeightsError
-from ganprobe.archives import check_archive, load_export, load_torchscript
+from ganprobe.archives import (
+    check_archive,
+    code_scan,
+    export_scan,
+    load_export,
+    load_torchscript,
+)
 
 NOBODY = Trust()
 
@@ -323,3 +329,20 @@ def rewritten(archive: Path, other: Path, change: Callable[[str, bytes], bytes])
     with zipfile.ZipFile(archive) as held, zipfile.ZipFile(other, "w") as made:
         for entry in held.infolist():
             made.writestr(entry.filename, change(entry.filename, held.read(entry)))
+
+
+@pytest.mark.parametrize("first_risk", [code_scan.first_risk, export_scan.first_risk])
+def test_a_compressed_archive_that_is_damaged_inside_is_a_sentence(
+    tmp_path: Path, first_risk: Callable[[Path], str]
+) -> None:
+    path = tmp_path / "damaged.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/code/net.py", "def forward(self): pass\n" * 50)
+        archive.writestr("net/models/model.json", '{"graph_module": []}' * 50)
+    content = bytearray(path.read_bytes())
+    for name in (b"net/code/net.py", b"net/models/model.json"):
+        start = content.index(name) + len(name)
+        content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="save or download it again"):
+        first_risk(path)
